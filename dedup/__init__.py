@@ -1,0 +1,13 @@
+"""dedup: is this the same picture? Finds edited copies of evaluation images in a pool of any size."""
+
+__version__ = "0.1.0"
+
+from .images import ImageError, read_colour
+from .index import ReferenceIndex
+from .match import Failure, Match, ShardResult, read_matches
+from .options import Options
+from .remove import Progress, Removal, remove_copies
+from .source import Source
+
+__all__ = ["Failure", "ImageError", "Match", "Options", "Progress", "ReferenceIndex", "Removal", "ShardResult", "Source",
+           "read_colour", "read_matches", "remove_copies"]

@@ -1,0 +1,70 @@
+"""What dedup knows about one picture."""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from . import hashes, sift
+from .images import Decoded, decode_colour, decode_grey, working_image
+from .options import Options
+from .sift import Features
+
+THUMBNAIL = 160                 # pixels on the longer side
+LOCAL_FEATURES = 4              # key points below which a picture counts as flat
+_SMALLEST_FILE = 8              # pixels on a side
+
+
+class View(NamedTuple):
+    """What the geometric check sees of a picture: features and size in working pixels, a uint8 thumbnail."""
+
+    features: Features
+    shape: tuple
+    thumbnail: np.ndarray
+
+    def mirrored(self) -> View:
+        """The same after exchanging left and right."""
+        return View(self.features.mirrored(self.shape[1]), self.shape, self.thumbnail[:, ::-1])
+
+
+class Picture(NamedTuple):
+    """Everything known of a picture: `coefficients` [16, 16] and `quality` of its hash, `view`, size in the file."""
+
+    coefficients: np.ndarray
+    quality: int
+    view: View
+    shape: tuple
+    truncated: bool
+
+    @property
+    def is_flat(self) -> bool:
+        """Without local features: hash and embedding are all there is."""
+        return len(self.view.features.sizes) < LOCAL_FEATURES
+
+
+def describe(data: bytes, options: Options) -> Picture:
+    """The picture in the bytes of a file.
+
+    Raises:
+        ImageError: no picture could be read.
+    """
+    decoded: Decoded = decode_grey(data, options.size)
+    grey = working_image(decoded.pixels, options.size, options.enlarge_below)
+    shape = decoded.height, decoded.width
+    features = Features.none() if min(shape) < _SMALLEST_FILE else sift.extract(grey, options.keypoints, options.contrast)
+    reduced = hashes.reduce(grey)
+    return Picture(hashes.coefficients(reduced), hashes.quality(reduced), View(features, grey.shape, thumbnail(grey)),
+                   shape, decoded.truncated)
+
+
+def thumbnail(grey: np.ndarray) -> np.ndarray:
+    """The picture at a longer side of 160 pixels, uint8."""
+    factor = THUMBNAIL / max(grey.shape)
+    height, width = (max(1, round(side * factor)) for side in grey.shape)
+    return cv2.resize(grey, (width, height), interpolation=cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR)
+
+
+def mean_colour(data: bytes) -> np.ndarray:
+    """Mean red, green and blue of the picture in the bytes of a file, float64 [3] in [0, 255]."""
+    return decode_colour(data).pixels.reshape(-1, 3).mean(axis=0)

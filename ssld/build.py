@@ -1,0 +1,289 @@
+"""From a config to objects: the only module that sees a whole config."""
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from .config import Config
+from .data.dataset import DATASETS, ImageNetDataset
+from .data.loader import Loader, StepSampler
+from .data.manifest import check_labels, refuse_overlap
+from .device import is_main, rank, world_size
+from .distiller import Distiller, Term, check_needs
+from .errors import InputError
+from .methods import METHODS
+from .models.freeze import Frozen
+from .models.weights import load_weights
+from .models.zoo import build_network, published_weights
+from .optim.ema import EMA
+from .optim.optimizers import OPTIMIZERS
+from .optim.param_groups import apply_lr_multipliers
+from .optim.schedules import SCHEDULES, Schedule
+from .registry import check_arguments
+from .teachers.engines import make_engine
+from .teachers.live import LiveTeacher
+from .train.evaluate import Evaluation, evaluate
+from .train.precision import Precision
+from .train.settings import Settings
+from .train.trainer import Trainer
+
+SECTIONS = ("Global", "Arch", "Loss", "Optimizer", "DataLoader", "Metric", "AMP", "EMA")
+
+
+def build_settings(config: Config) -> Settings:
+    """The Global section, checked."""
+    config.check_sections(SECTIONS)
+    check_arguments(Settings, config.section("Global"), config.where("Global"))
+    return Settings(**config.section("Global"))
+
+
+def build_student(config: Config, load: bool = True) -> nn.Layer:
+    """Arch.student: the network, with its weights if `pretrained` says so, and its learning-rate multipliers.
+
+    Keys: name, class_num, pretrained (false, a path, or true: PaddleClas's published weights), trainable (prefixes; see ssld.models.freeze), lr_mult_list,
+    and whatever the backbone takes.
+    """
+    options = _network_options(config, "student")
+    multipliers = options.pop("lr_mult_list", None)
+    options.pop("trainable", None)
+    network = _network(options, config.where("Arch", "student"), load)
+    if multipliers is not None:
+        apply_lr_multipliers(network, multipliers)
+    return network
+
+
+def build_teacher(config: Config) -> LiveTeacher | None:
+    """Arch.teacher: a frozen network with its weights; None when the section is absent or null.
+
+    Keys: name, class_num, pretrained (as for the student), engine, batch_norm, min_top1, and whatever the backbone takes.
+    """
+    if not config.section("Arch").get("teacher"):
+        return None
+    where, options = config.where("Arch", "teacher"), _network_options(config, "teacher")
+    engine, batch_norm = options.pop("engine", "auto"), options.pop("batch_norm", "running")
+    options.pop("min_top1", None)
+    if not options.get("pretrained"):
+        raise InputError(f"{where} needs 'pretrained', the path of the teacher's weights: a frozen teacher with random "
+                         "weights would teach noise.")
+    return LiveTeacher(make_engine(_network(options, where), engine, batch_norm))
+
+
+def build_terms(config: Config) -> list[Term]:
+    """Loss.Train: a list of one-key mappings such as {JSDivLoss: {weight: 1.0}}."""
+    section = config.section("Loss")
+    unknown = set(section) - {"Train"}
+    if unknown:
+        raise InputError(f"{config.where('Loss')} has no option '{sorted(unknown)[0]}'. Did you mean 'Train'?")
+    terms = []
+    for place, entry in enumerate(section.get("Train") or []):
+        where = config.where("Loss", "Train", place)
+        if not isinstance(entry, Mapping) or len(entry) != 1:
+            raise InputError(f"{where}: expected one loss such as 'JSDivLoss: {{weight: 1.0}}', found {entry!r}.")
+        (name, options), = entry.items()
+        options = dict(options or {})
+        weighting = {key: options.pop(key) for key in ("weight", "warmup_epochs") if key in options}
+        method = METHODS.build(name, options, where)
+        try:
+            terms.append(Term(method, **weighting))
+        except InputError as error:
+            raise InputError(f"{where}.{name}: {error}") from error
+    return terms
+
+
+def build_distiller(config: Config) -> Distiller:
+    """Student, teacher and loss terms. What can be refused is refused before any weights are read."""
+    terms = build_terms(config)
+    if not config.section("Arch").get("teacher"):
+        for term in terms:
+            check_needs(term.method, None)
+    student = build_student(config)
+    trainable = config.section("Arch")["student"].get("trainable")
+    return Distiller(student, build_teacher(config), terms, Frozen(student, trainable) if trainable else None)
+
+
+def build_dataset(config: Config, mode: str, seed: int = 0) -> ImageNetDataset:
+    """DataLoader.Train.dataset or DataLoader.Eval.dataset."""
+    options = dict(_loader_section(config, mode).get("dataset") or {})
+    where = config.where("DataLoader", mode, "dataset")
+    name = options.pop("name", "ImageNetDataset")
+    return DATASETS.build(name, options, where, seed=seed, section=where)
+
+
+def build_train_loader(config: Config, settings: Settings) -> Loader:
+    """DataLoader.Train: images of the list, in batches by step."""
+    dataset = build_dataset(config, "Train", settings.seed)
+    sampler = _sampler_options(config, "Train")
+    loading = _loading_options(config, "Train")
+    try:
+        steps = StepSampler(len(dataset), seed=settings.seed, rank=rank(), world=world_size(), **sampler)
+    except InputError as error:
+        raise InputError(f"{config.where('DataLoader', 'Train')}: {dataset.manifest.source}: {error}") from error
+    return Loader(dataset, steps, **loading)
+
+
+def has_evaluation(config: Config) -> bool:
+    """Whether there is a list to evaluate on."""
+    return bool(config.section("DataLoader").get("Eval"))
+
+
+def evaluator(config: Config):
+    """A function from a network (or engine) to its Evaluation on DataLoader.Eval."""
+    dataset = build_dataset(config, "Eval")
+    batch_size = _sampler_options(config, "Eval")["batch_size"]
+    workers = _loading_options(config, "Eval").get("num_workers", 0)
+    topk = _topk(config)
+
+    def measure(network) -> Evaluation:
+        return evaluate(network, dataset, batch_size, workers, topk)
+
+    measure.dataset = dataset
+    return measure
+
+
+def build_schedule(config: Config, settings: Settings, steps_per_epoch: int) -> Schedule:
+    """Optimizer.lr."""
+    options = dict(config.section("Optimizer").get("lr") or {})
+    name = options.pop("name", "Cosine")
+    return SCHEDULES.build(name, options, config.where("Optimizer", "lr"), epochs=settings.epochs,
+                           steps_per_epoch=steps_per_epoch)
+
+
+def build_optimizer(config: Config, network: nn.Layer, learning_rate: float):
+    """Optimizer, for the trainable parameters of `network`."""
+    options = config.section("Optimizer")
+    options.pop("lr", None)
+    return OPTIMIZERS.build(options.pop("name", "Momentum"), options, config.where("Optimizer"), network=network,
+                            learning_rate=learning_rate)
+
+
+def build_precision(config: Config) -> Precision:
+    """AMP: mixed precision, which is off by default."""
+    check_arguments(Precision, config.section("AMP"), config.where("AMP"))
+    return Precision(**config.section("AMP"))
+
+
+def build_trainer(config: Config) -> Trainer:
+    """Everything of a training run, ready to `fit()`."""
+    settings = build_settings(config)
+    paddle.seed(settings.seed)
+    np.random.seed(settings.seed)           # some backbones of PaddleClas draw from numpy's global generator
+    loader = build_train_loader(config, settings)
+    measure = evaluator(config) if has_evaluation(config) else None
+    model = build_distiller(config)
+    _check_lists(config, model, loader.dataset, measure.dataset if measure else None)
+    steps_per_epoch = settings.iter_per_epoch or loader.sampler.steps_per_pass // settings.update_freq
+    if not steps_per_epoch:
+        raise InputError(f"{config.where('Global')}: update_freq {settings.update_freq} is more than the "
+                         f"{loader.sampler.steps_per_pass} batches of an epoch, so an epoch has zero steps.")
+    schedule = build_schedule(config, settings, steps_per_epoch)
+    optimizer = build_optimizer(config, model, schedule(0))
+    ema = None
+    if config.section("EMA"):
+        check_arguments(EMA, config.section("EMA"), config.where("EMA"), injected=["network"])
+        ema = EMA(model.student, **config.section("EMA"))
+    return Trainer(model, loader, optimizer, schedule, settings,
+                   (lambda: measure(model.student)) if measure else None, ema, build_precision(config))
+
+
+def check_teacher(config: Config, teacher: LiveTeacher) -> Evaluation | None:
+    """Measure the teacher before it teaches; None without an evaluation list.
+
+    Raises:
+        InputError: below Arch.teacher.min_top1.
+    """
+    if not has_evaluation(config):
+        return None
+    evaluation = evaluator(config)(teacher.engine)
+    options = config.section("Arch")["teacher"]
+    top1, least, classes = evaluation.accuracy["top1"], options.get("min_top1"), options["class_num"]
+    if is_main():
+        print(f"teacher {options['name']} ({teacher.engine.name}): {evaluation}", flush=True)
+    if least is not None and top1 < least:
+        raise InputError(f"{config.where('Arch', 'teacher')}: the teacher reaches top-1 {top1:.4f}, less than min_top1 "
+                         f"{least}. Are {options['pretrained']} the right weights, and is the list in their class order?")
+    if top1 < 2 / classes and is_main():
+        print(f"warning: top-1 {top1:.4f} is hardly above chance (1/{classes}). Check the teacher's weights and the order "
+              "of the classes in the list; Arch.teacher.min_top1 makes this an error.", file=sys.stderr)
+    return evaluation
+
+
+def _network_options(config: Config, part: str) -> dict[str, Any]:
+    options = config.section("Arch").get(part)
+    if not isinstance(options, Mapping):
+        raise InputError(f"{config.where('Arch')} needs '{part}: {{name: ..., class_num: ...}}'.")
+    unknown = set(config.section("Arch")) - {"student", "teacher"}
+    if unknown:
+        raise InputError(f"{config.where('Arch')} has no option '{sorted(unknown)[0]}'; it holds 'student' and 'teacher'.")
+    for key in ("name", "class_num"):
+        if key not in options:
+            raise InputError(f"{config.where('Arch', part)} needs the option '{key}'.")
+    return dict(options)
+
+
+def _network(options: dict, where: str, load: bool = True) -> nn.Layer:
+    """A network from its options, with its weights."""
+    pretrained, use_ssld = options.pop("pretrained", False), options.pop("use_ssld", False)
+    network = build_network(where=where, **options)
+    if pretrained and load:
+        try:
+            load_weights(network, published_weights(options["name"], use_ssld) if pretrained is True else pretrained)
+        except InputError as error:
+            raise InputError(f"{where}.pretrained: {error}") from error
+    return network
+
+
+def _loader_section(config: Config, mode: str) -> Mapping:
+    section = config.section("DataLoader").get(mode)
+    if not isinstance(section, Mapping):
+        raise InputError(f"{config.where('DataLoader')} needs '{mode}' with dataset, sampler and loader.")
+    return section
+
+
+def _sampler_options(config: Config, mode: str) -> dict:
+    """DataLoader.*.sampler: batch_size (per process), shuffle, drop_last."""
+    options = dict(_loader_section(config, mode).get("sampler") or {})
+    where = config.where("DataLoader", mode, "sampler")
+    name = options.pop("name", "DistributedBatchSampler")
+    if name != "DistributedBatchSampler":
+        raise InputError(f"{where}: there is no sampler '{name}'. Known: DistributedBatchSampler.")
+    check_arguments(StepSampler, options, where, injected=["size", "seed", "rank", "world"])
+    return options
+
+
+def _loading_options(config: Config, mode: str) -> dict:
+    """DataLoader.*.loader: num_workers, use_shared_memory."""
+    options = dict(_loader_section(config, mode).get("loader") or {})
+    check_arguments(Loader, options, config.where("DataLoader", mode, "loader"), injected=["dataset", "sampler"])
+    return options
+
+
+def _topk(config: Config) -> tuple[int, ...]:
+    """Metric.Eval: [{TopkAcc: {topk: [1, 5]}}]; top-1 is always measured."""
+    topk = {1}
+    for place, entry in enumerate(config.section("Metric").get("Eval") or [{"TopkAcc": {"topk": [1, 5]}}]):
+        if not isinstance(entry, Mapping) or set(entry) != {"TopkAcc"}:
+            raise InputError(f"{config.where('Metric', 'Eval', place)}: expected TopkAcc, found {entry!r}.")
+        topk |= set((entry["TopkAcc"] or {}).get("topk", [1, 5]))
+    return tuple(sorted(topk))
+
+
+def _check_lists(config: Config, model: Distiller, train: ImageNetDataset, evaluation: ImageNetDataset | None) -> None:
+    """Labels within the classes; labels present where a loss reads them; no image in both lists."""
+    student = config.section("Arch")["student"]
+    for dataset in filter(None, (train, evaluation)):
+        check_labels(dataset.manifest, student["class_num"], student["name"])
+    manifest = train.manifest
+    for term in model.terms:
+        if "label" in term.method.needs and manifest.unlabelled:
+            raise InputError(f"{type(term.method).__name__} needs labels, but {manifest.unlabelled:,} of "
+                             f"{len(manifest):,} images in {manifest.source} have none (label -1). Use a loss that needs "
+                             "a teacher only, such as JSDivLoss, or a list with labels.")
+    if manifest.unlabelled and is_main():
+        print(f"{manifest.source}: {manifest.unlabelled:,} of {len(manifest):,} images are unlabelled", flush=True)
+    if evaluation is not None:
+        refuse_overlap(manifest, evaluation.manifest)

@@ -1,0 +1,42 @@
+"""Checks of single values where they enter, with errors that say what was expected."""
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from .errors import InputError
+from .registry import nearest
+
+
+def positive(name: str, value):
+    """`value` if it is a number above 0."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value > 0:
+        raise InputError(f"{name} must be a number above 0, not {value!r}.")
+    return value
+
+
+def not_negative(name: str, value):
+    """`value` if it is a number of at least 0."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= 0:
+        raise InputError(f"{name} must be a number of at least 0, not {value!r}.")
+    return value
+
+
+def positive_int(name: str, value) -> int:
+    """`value` if it is a whole number of at least 1."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise InputError(f"{name} must be a whole number of at least 1, not {value!r}.")
+    return value
+
+
+def fraction(name: str, value):
+    """`value` if it lies in [0, 1]."""
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 <= value <= 1:
+        raise InputError(f"{name} must lie between 0 and 1, not {value!r}.")
+    return value
+
+
+def one_of(name: str, value, choices: Mapping | Iterable):
+    """`value` if it is among `choices`; of a mapping, what stands behind it."""
+    if value not in choices:
+        raise InputError(f"{name} cannot be {value!r}. {nearest(str(value), map(str, choices))}")
+    return choices[value] if isinstance(choices, Mapping) else value

@@ -1,0 +1,119 @@
+"""The images of a list, one visit at a time."""
+from __future__ import annotations
+
+import sys
+from typing import NamedTuple
+
+import numpy as np
+from paddle.io import Dataset
+
+from dedup.images import ImageError
+
+from ..checks import fraction
+from ..errors import InputError
+from ..registry import Registry
+from .manifest import Manifest, describe_rows, missing_files
+from .transforms import Compose, build_transforms
+
+DATASETS = Registry("dataset")
+READABLE = -1                   # the "unreadable" entry of a sample that was read
+_ATTEMPTS = 20                  # neighbours tried in place of an unreadable image
+
+
+class Visit(NamedTuple):
+    """Which image, and in which pass over the list; together with the seed they fix its augmentation."""
+
+    row: int
+    pass_: int
+
+
+@DATASETS.register
+class ImageNetDataset(Dataset):
+    """The images of a list file, transformed; PaddleClas's name for `path label` lists of any data.
+
+    A sample is a dict: "image" float32 [3, H, W], "label" and "index" int64, and "unreadable" int64: -1, or the row
+    of the image that could not be read.
+
+    Args:
+        image_root: folder that the list's paths are relative to.
+        cls_label_path: list file; lines without label, or with -1, are unlabelled images.
+        transform_ops: operators, see `ssld.data.transforms`.
+        delimiter: between path and label.
+        check_files: look for every file before the start; missing ones are reported and left out.
+        max_bad_fraction: missing plus unreadable images above this share of the list are an error.
+        seed, section: supplied by the program.
+
+    Raises:
+        InputError: bad list, bad transforms, or too many missing files.
+    """
+
+    def __init__(self, image_root: str, cls_label_path: str, transform_ops: list, delimiter: str = " ",
+                 check_files: bool = True, max_bad_fraction: float = 0.001, seed: int = 0, section: str = "dataset"):
+        super().__init__()
+        self.transform: Compose = build_transforms(transform_ops, f"{section}.transform_ops")
+        self.seed = seed
+        self.max_bad_fraction = fraction("max_bad_fraction", max_bad_fraction)
+        self.manifest = Manifest.read(cls_label_path, image_root, delimiter)
+        if check_files:
+            self.manifest = _without_missing(self.manifest, self.max_bad_fraction)
+
+    def __len__(self) -> int:
+        return len(self.manifest)
+
+    def __getitem__(self, visit: Visit) -> dict[str, np.ndarray]:
+        """The sample of one visit; of an unreadable image, that of the next readable row of the list."""
+        unreadable = READABLE
+        for attempt in range(_ATTEMPTS):
+            row = (visit.row + attempt) % len(self)
+            try:
+                image = self.transform(self.manifest.file(row), np.random.default_rng((self.seed, visit.pass_, row)))
+            except (ImageError, OSError):
+                unreadable = visit.row if unreadable == READABLE else unreadable
+                continue
+            return {"image": image, "label": self.manifest.label[row], "index": np.int64(row),
+                    "unreadable": np.int64(unreadable)}
+        raise InputError(f"{_ATTEMPTS} images in a row cannot be read, beginning with {self.manifest.place(visit.row)}. "
+                         "Is the data's disk still there?")
+
+
+class UnreadableImages:
+    """Counts the images that could not be read during a run, and stops the run when they are too many.
+
+    Args:
+        dataset: whose images are counted.
+    """
+
+    def __init__(self, dataset: ImageNetDataset):
+        self.dataset = dataset
+        self.rows: set[int] = set()
+
+    def update(self, unreadable: np.ndarray) -> list[str]:
+        """Take note of a batch's "unreadable" entries, int64 [B]; returns the places of those not yet known.
+
+        Raises:
+            InputError: above the dataset's max_bad_fraction.
+        """
+        new = [int(row) for row in unreadable if row != READABLE and row not in self.rows]
+        self.rows.update(new)
+        manifest, limit = self.dataset.manifest, self.dataset.max_bad_fraction
+        if new and len(self.rows) > limit * len(manifest):
+            raise InputError(f"{len(self.rows)} of {len(manifest)} images cannot be read, more than max_bad_fraction "
+                             f"{limit} allows:{describe_rows(manifest, sorted(self.rows))}\n"
+                             "Repair or remove them, or raise max_bad_fraction.")
+        return [manifest.place(row) for row in new]
+
+
+def _without_missing(manifest: Manifest, max_bad_fraction: float) -> Manifest:
+    """The rows whose file exists; the others are named on stderr, or are an error when they are too many."""
+    missing = missing_files(manifest)
+    if not len(missing):
+        return manifest
+    message = (f"{len(missing)} of {len(manifest)} images of {manifest.source} do not exist under {manifest.root}:"
+               f"{describe_rows(manifest, missing)}")
+    if len(missing) > max_bad_fraction * len(manifest):
+        raise InputError(f"{message}\nMore than max_bad_fraction {max_bad_fraction} allows. Check image_root and the "
+                         "list, or raise max_bad_fraction.")
+    print(f"warning: {message}\nThey are left out.", file=sys.stderr)
+    keep = np.ones(len(manifest), bool)
+    keep[missing] = False
+    return manifest.take(keep)

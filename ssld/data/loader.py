@@ -1,0 +1,103 @@
+"""Batches by step number: who sees what, when, is a function of (seed, step, rank, world size) alone.
+
+Nothing has to be remembered to resume in the middle of an epoch, and two processes with half the batch each see the
+same images per step as one process with the whole.
+"""
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from paddle.io import DataLoader
+
+from ..checks import positive_int
+from ..errors import InputError
+from .dataset import Visit
+
+
+class StepSampler:
+    """The visits of every training step.
+
+    Args:
+        size: images in the list.
+        batch_size: images per process and step.
+        shuffle: a new order for each pass.
+        drop_last: leave out a last incomplete batch; otherwise it is filled from the beginning of the pass's order.
+        seed: of the orders.
+        rank, world: this process and how many there are.
+
+    Raises:
+        InputError: a pass of zero steps.
+    """
+
+    def __init__(self, size: int, batch_size: int, shuffle: bool = True, drop_last: bool = True, seed: int = 0,
+                 rank: int = 0, world: int = 1):
+        self.size, self.shuffle, self.seed, self.rank = size, shuffle, seed, rank
+        self.batch_size = positive_int("batch_size", batch_size)
+        self.global_batch = self.batch_size * world
+        self.steps_per_pass = size // self.global_batch if drop_last else -(-size // self.global_batch)
+        if not self.steps_per_pass:
+            raise InputError(f"the list has {size} images, fewer than one batch of {self.global_batch} (batch_size "
+                             f"{batch_size} x {world} processes), so with drop_last an epoch has zero steps. Use a "
+                             "smaller batch_size, or drop_last: false.")
+        self._cached: tuple[int, np.ndarray] | None = None
+
+    def visits(self, step: int) -> list[Visit]:
+        """What this process sees in step `step`, counted from 0 over the whole run."""
+        pass_, position = divmod(step, self.steps_per_pass)
+        first = position * self.global_batch + self.rank * self.batch_size
+        rows = self._order(pass_)[np.arange(first, first + self.batch_size) % self.size]
+        return [Visit(int(row), pass_) for row in rows]
+
+    def _order(self, pass_: int) -> np.ndarray:
+        if self._cached is None or self._cached[0] != pass_:
+            order = np.random.default_rng((self.seed, pass_)).permutation(self.size) if self.shuffle else np.arange(self.size)
+            self._cached = pass_, order
+        return self._cached[1]
+
+
+class Loader:
+    """Training batches from any step on.
+
+    Args:
+        dataset: map from Visit to sample dict.
+        sampler: see StepSampler.
+        num_workers: processes that read and transform; 0 reads in a thread of this process.
+        use_shared_memory: how workers hand over batches.
+    """
+
+    def __init__(self, dataset, sampler: StepSampler, num_workers: int = 0, use_shared_memory: bool = True):
+        self.dataset, self.sampler = dataset, sampler
+        self.num_workers, self.use_shared_memory = num_workers, use_shared_memory
+
+    def batches(self, first_step: int, last_step: int) -> Iterator[dict]:
+        """Batches (dicts of tensors) of the steps first_step .. last_step - 1."""
+        return iter(DataLoader(self.dataset, batch_sampler=_Plan(self.sampler, first_step, last_step),
+                               num_workers=self.num_workers,
+                               use_shared_memory=self.use_shared_memory, return_list=True))
+
+
+class _Plan:
+    """A batch sampler for paddle.io.DataLoader that works the visits out when they are asked for."""
+
+    def __init__(self, sampler: StepSampler, first_step: int, last_step: int):
+        self.sampler, self.steps = sampler, range(first_step, last_step)
+
+    def __iter__(self):
+        return map(self.sampler.visits, self.steps)
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+
+def in_order(dataset, batch_size: int, rank: int = 0, world: int = 1, num_workers: int = 0) -> Iterator[dict]:
+    """Every image once, split over processes, for evaluation and scoring.
+
+    Each process gets the same number of batches; where the images do not divide evenly the last rows repeat earlier
+    ones, so whoever gathers results goes by the "index" of each sample, never by position.
+    """
+    batch_size = positive_int("batch_size", batch_size)
+    per_rank = -(-len(dataset) // world)
+    rows = np.arange(rank * per_rank, (rank + 1) * per_rank) % len(dataset)
+    plan = [[Visit(int(row), 0) for row in rows[first:first + batch_size]] for first in range(0, per_rank, batch_size)]
+    return iter(DataLoader(dataset, batch_sampler=plan, num_workers=num_workers, return_list=True))

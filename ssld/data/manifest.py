@@ -1,0 +1,193 @@
+"""Manifest: the image list, with columns, that flows through everything."""
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from dedup.files import atomic_write, sha256_file, write_json
+from dedup.lists import UNLABELLED, Paths, read_list
+
+from ..errors import InputError
+
+_SHOWN = 10                     # how many bad lines an error lists
+_BYTES_COMPARED = 100_000       # longest training list whose files are compared with the evaluation files
+
+
+@dataclass(frozen=True, eq=False)
+class Manifest:
+    """An image list with columns; every operation returns a new one.
+
+    On disk: `path label` lines as PaddleClas reads them; beside `train.txt` stand `train.columns.npz` (plain arrays,
+    nothing pickled) and `train.origin.json`, when there are columns or an origin to keep.
+
+    Attributes:
+        root: folder that the paths are relative to.
+        path: [N] strings.
+        label: int64 [N], -1 = unlabelled.
+        columns: name -> array [N], such as "score" or "teacher_class".
+        line: int64 [N], line of each row in `source`, from 1.
+        source: the list file that the rows came from, for error messages.
+        origin: what made this list: command, parameters, hashes of its inputs.
+    """
+
+    root: Path
+    path: Paths
+    label: np.ndarray
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    line: np.ndarray | None = None
+    source: Path | None = None
+    origin: Mapping = field(default_factory=dict)
+
+    def __post_init__(self):
+        object.__setattr__(self, "root", Path(self.root))
+        object.__setattr__(self, "path", Paths.of(self.path))
+        object.__setattr__(self, "label", np.asarray(self.label, np.int64))
+        lengths = {"label": len(self.label), **{name: len(column) for name, column in self.columns.items()}}
+        wrong = {name: length for name, length in lengths.items() if length != len(self.path)}
+        if wrong:
+            raise InputError(f"{self.source or 'manifest'}: {len(self.path)} paths, but columns of other lengths: {wrong}.")
+
+    @classmethod
+    def read(cls, file: str | Path, root: str | Path | None = None, delimiter: str = " ") -> Manifest:
+        """Read a list file, and the columns and origin beside it.
+
+        Args:
+            file: "path label" or "path" lines; `.gz` too.
+            root: folder of the paths; the list's own folder by default.
+            delimiter: between path and label.
+
+        Raises:
+            InputError: unreadable, empty, or columns that do not fit the list.
+        """
+        file = Path(file)
+        listed = read_list(file, delimiter)
+        columns_file, origin_file = _beside(file)
+        columns, origin = {}, {}
+        try:
+            if columns_file.exists():
+                with np.load(columns_file, allow_pickle=False) as stored:
+                    columns = {name: stored[name] for name in stored.files}
+            if origin_file.exists():
+                origin = json.loads(origin_file.read_text())
+        except (OSError, ValueError, EOFError) as error:
+            raise InputError(f"{columns_file} or {origin_file.name}, which belong to {file.name}, cannot be read: {error} "
+                             "Remove them to use the list without its columns.") from error
+        wrong = {name: len(column) for name, column in columns.items() if len(column) != len(listed.paths)}
+        if wrong:
+            raise InputError(f"{file} has {len(listed.paths)} rows, but {columns_file.name} beside it holds {wrong}: the "
+                             "list was edited after it was made. Remove the columns file, or make the list again.")
+        return cls(file.parent if root is None else Path(root), listed.paths, listed.labels, columns, listed.lines, file,
+                   origin)
+
+    def write(self, file: str | Path) -> None:
+        """Write the list, its columns and its origin; each file appears whole or not at all."""
+        file = Path(file)
+        columns_file, origin_file = _beside(file)
+        for stale in (columns_file, origin_file):
+            stale.unlink(missing_ok=True)
+        if self.columns:
+            with atomic_write(columns_file, "wb") as out:
+                np.savez(out, **self.columns)
+        if self.origin:
+            write_json(origin_file, dict(self.origin))
+        with atomic_write(file) as out:
+            out.writelines(f"{path} {label}\n" for path, label in zip(self.path, self.label.tolist()))
+
+    def take(self, rows) -> Manifest:
+        """The rows at the given positions (int array) or where a mask is true, in that order."""
+        return replace(self, path=self.path.take(rows), label=self.label[rows],
+                       columns={name: column[rows] for name, column in self.columns.items()},
+                       line=None if self.line is None else self.line[rows])
+
+    def with_columns(self, **arrays: np.ndarray) -> Manifest:
+        """The same rows with further (or replaced) columns."""
+        return replace(self, columns={**self.columns, **arrays})
+
+    def shards(self, count: int) -> Iterator[Manifest]:
+        """`count` consecutive parts whose sizes differ by at most one row."""
+        for rows in np.array_split(np.arange(len(self)), count):
+            yield self.take(rows)
+
+    def file(self, row: int) -> Path:
+        """Where the image of a row lies."""
+        return self.root / self.path[row]
+
+    def place(self, row: int) -> str:
+        """How error messages name a row: "train.txt:17 (dogs/3.jpg)"."""
+        if self.source is None or self.line is None:
+            return self.path[row]
+        return f"{self.source}:{self.line[row]} ({self.path[row]})"
+
+    @property
+    def unlabelled(self) -> int:
+        """How many rows have no label."""
+        return int((self.label == UNLABELLED).sum())
+
+    def __len__(self) -> int:
+        return len(self.path)
+
+
+def describe_rows(manifest: Manifest, rows: Sequence[int]) -> str:
+    """The first ten of some rows, one per line, for an error message."""
+    shown = "".join(f"\n  {manifest.place(row)}" for row in rows[:_SHOWN])
+    return shown + (f"\n  ... and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else "")
+
+
+def check_labels(manifest: Manifest, class_num: int, network: str) -> None:
+    """Refuse labels that `network` has no class for.
+
+    Raises:
+        InputError: naming the highest label, its line and the class count.
+    """
+    if len(manifest) and manifest.label.max() >= class_num:
+        row = int(manifest.label.argmax())
+        raise InputError(f"{manifest.place(row)}: label {manifest.label[row]} is out of range, {network} has {class_num} "
+                         f"classes (0 to {class_num - 1}). Correct the list, or set class_num.")
+
+
+def refuse_overlap(train: Manifest, evaluation: Manifest) -> None:
+    """Refuse evaluation images that are trained on: the same path, or the same bytes in another file.
+
+    Bytes are compared where sizes agree, and only in training lists of at most 100,000 images: to read millions of
+    files is the work of `ssld expand`.
+
+    Raises:
+        InputError: with the first pairs.
+    """
+    known = {str(evaluation.file(row)): row for row in range(len(evaluation))}
+    shared = {row: known[str(train.file(row))] for row in range(len(train)) if str(train.file(row)) in known}
+    if not shared and len(train) <= _BYTES_COMPARED:
+        shared = _same_bytes(train, evaluation)
+    if shared:
+        pairs = "".join(f"\n  {train.place(a)} is {evaluation.place(b)}" for a, b in list(shared.items())[:_SHOWN])
+        raise InputError(f"{len(shared)} images of the training list are in the evaluation list too, so the accuracy would "
+                         f"mean nothing:{pairs}\nRemove them; `ssld expand` finds edited copies as well.")
+
+
+def _same_bytes(train: Manifest, evaluation: Manifest) -> dict[int, int]:
+    """Row in `train` -> row in `evaluation`, where the files are equal byte by byte."""
+    def sizes(manifest):
+        return np.array([os.path.getsize(f) if os.path.exists(f) else -1 for f in map(manifest.file, range(len(manifest)))])
+
+    train_sizes, evaluation_sizes = sizes(train), sizes(evaluation)
+    common = np.intersect1d(train_sizes[train_sizes >= 0], evaluation_sizes)
+    digests = {sha256_file(evaluation.file(row)): row for row in np.flatnonzero(np.isin(evaluation_sizes, common))}
+    found = {int(row): digests.get(sha256_file(train.file(row))) for row in np.flatnonzero(np.isin(train_sizes, common))}
+    return {row: match for row, match in found.items() if match is not None}
+
+
+def missing_files(manifest: Manifest) -> np.ndarray:
+    """Rows whose image file does not exist: int array."""
+    return np.flatnonzero([not manifest.file(row).is_file() for row in range(len(manifest))])
+
+
+def _beside(file: Path) -> tuple[Path, Path]:
+    """The columns file and the origin file of a list."""
+    stem = file.name[:-3] if file.suffix == ".gz" else file.name
+    stem = stem[:-4] if stem.endswith(".txt") else stem
+    return file.with_name(f"{stem}.columns.npz"), file.with_name(f"{stem}.origin.json")

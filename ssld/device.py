@@ -1,0 +1,60 @@
+"""Where the work runs: device, CPU threads, and this process's place among others."""
+from __future__ import annotations
+
+import os
+
+import paddle
+import paddle.distributed as dist
+
+from .errors import InputError
+
+
+def start(device: str = "auto") -> str:
+    """Select the device, set the CPU threads, and join the other processes if there are any.
+
+    Under `python -m paddle.distributed.launch` this makes the process one rank of the group; alone it stays alone.
+
+    Args:
+        device: auto (a GPU if this Paddle has one, else cpu), cpu, gpu, or any name that paddle.set_device knows.
+
+    Returns:
+        The device's name, such as "cpu" or "gpu:0".
+
+    Raises:
+        InputError: no such device here.
+    """
+    if device == "auto":
+        has_gpu = paddle.is_compiled_with_cuda() and paddle.device.cuda.device_count() > 0
+        device = "gpu" if has_gpu else "cpu"
+    try:
+        paddle.set_device(device)
+    except (ValueError, RuntimeError) as error:
+        raise InputError(f"Global.device: '{device}' cannot be used with this installation of Paddle "
+                         f"({paddle.__version__}): {str(error).strip().splitlines()[-1]} Use device: cpu or auto.") from error
+    if device == "cpu":
+        # what OMP_NUM_THREADS would do, without Paddle's warning about it
+        paddle.base.core.set_num_threads(cpu_threads())
+    if world_size() > 1 and not dist.is_initialized():
+        dist.init_parallel_env()
+    return paddle.get_device()
+
+
+def cpu_threads() -> int:
+    """CPU threads for this process: the cores it may run on, shared between the ranks of this machine."""
+    ranks_here = int(os.environ.get("PADDLE_LOCAL_SIZE") or os.environ.get("PADDLE_TRAINERS_NUM") or 1)
+    return max(1, len(os.sched_getaffinity(0)) // ranks_here)
+
+
+def rank() -> int:
+    """This process's number, from 0."""
+    return dist.get_rank()
+
+
+def world_size() -> int:
+    """How many processes work together."""
+    return dist.get_world_size()
+
+
+def is_main() -> bool:
+    """Whether this process is the one that prints and writes files."""
+    return rank() == 0

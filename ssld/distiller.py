@@ -1,0 +1,114 @@
+"""Distiller: a student, perhaps a teacher, and the loss terms between them."""
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from paddle import nn
+
+from .checks import not_negative
+from .errors import InputError
+from .methods.base import FROM_TEACHER, METHODS, Method
+from .models.freeze import Frozen
+from .outputs import Batch, Losses, Outputs
+from .teachers.base import Teacher
+
+
+@dataclass
+class Term:
+    """A method and its part in the total loss.
+
+    Attributes:
+        method: the loss term.
+        weight: factor, >= 0; always applied, also to a single term.
+        warmup_epochs: the weight grows linearly from 0 over so many epochs.
+    """
+
+    method: Method
+    weight: float = 1.0
+    warmup_epochs: float = 0
+
+    def __post_init__(self):
+        not_negative("weight", self.weight)
+        not_negative("warmup_epochs", self.warmup_epochs)
+
+    def weight_at(self, epoch: float) -> float:
+        """The factor at a (fractional) epoch, counted from 0."""
+        return self.weight * (min(epoch / self.warmup_epochs, 1.0) if self.warmup_epochs else 1.0)
+
+
+class Distiller(nn.Layer):
+    """Student + teacher + loss terms; without a teacher it is supervised training.
+
+    A Layer, so that paddle.DataParallel wraps it whole and projectors of methods are synchronised with the student.
+    The teacher is not a sublayer: it has nothing to train, to save or to synchronise, and `train()` cannot reach it.
+
+    Args:
+        student: network from images [B, 3, H, W] to logits [B, class_num].
+        teacher: soft-label source, or None.
+        terms: at least one.
+        frozen: which part of the student stands still; None trains all of it.
+
+    Raises:
+        InputError: no term, a term that needs what the teacher does not provide, or class counts that differ.
+    """
+
+    def __init__(self, student: nn.Layer, teacher: Teacher | None, terms: Sequence[Term], frozen: Frozen | None = None):
+        super().__init__()
+        if not terms:
+            raise InputError("Loss.Train is empty: a distiller needs at least one loss term, such as JSDivLoss.")
+        for term in terms:
+            check_needs(term.method, teacher)
+        self.student = student
+        self.teacher = teacher
+        self.methods = nn.LayerList([term.method for term in terms])
+        self.terms = list(terms)
+        self.names = _names(terms)
+        self.frozen = frozen
+        self.epoch = 0.0                    # set by the trainer, read by warm-ups
+
+    def forward(self, batch: Batch) -> Losses:
+        """The losses of a batch; see `ssld.outputs`."""
+        teacher = self.teacher(batch) if self.teacher else None
+        student = Outputs(self.student(batch["image"]))
+        if teacher is not None and teacher.logits.shape != student.logits.shape:
+            raise InputError(f"teacher and student disagree on the number of classes: {teacher.logits.shape[-1]} and "
+                             f"{student.logits.shape[-1]}. Set class_num of both to that of the teacher's weights.")
+        parts = {name: term.method(student, teacher, batch) for name, term in zip(self.names, self.terms)}
+        total = sum(term.weight_at(self.epoch) * part for term, part in zip(self.terms, parts.values()))
+        return Losses(total, parts, student.logits)
+
+    def train(self):
+        """Training mode, except for the frozen part of the student."""
+        super().train()
+        if self.frozen:
+            self.frozen.hold()
+
+
+def check_needs(method: Method, teacher: Teacher | None) -> None:
+    """Refuse a method whose teacher cannot provide what it reads.
+
+    Raises:
+        InputError: naming what is missing and which methods would do.
+    """
+    name = type(method).__name__
+    missing = (method.needs & FROM_TEACHER) - (teacher.provides if teacher else frozenset())
+    if missing and teacher is None:
+        raise InputError(f"{name} compares with a teacher, but there is none. Add Arch.teacher, or use a loss on labels "
+                         "such as CELoss.")
+    if missing:
+        usable = [n for n in METHODS.names()
+                  if METHODS.get(n, "").needs & FROM_TEACHER and METHODS.get(n, "").needs & FROM_TEACHER <= teacher.provides]
+        raise InputError(f"{name} needs teacher {' and '.join(sorted(missing))}, but this teacher provides only "
+                         f"{', '.join(sorted(teacher.provides))}. Use another teacher, or a method that needs no more: "
+                         f"{', '.join(usable)}.")
+
+
+def _names(terms: Sequence[Term]) -> list[str]:
+    """Class names; a second term of a class is called Name_2."""
+    names: list[str] = []
+    for term in terms:
+        base = type(term.method).__name__
+        count = sum(name.split("_")[0] == base for name in names)
+        names.append(base if not count else f"{base}_{count + 1}")
+    return names

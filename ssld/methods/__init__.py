@@ -1,0 +1,7 @@
+"""Loss terms, one per file; every file of this folder is found by itself."""
+from ..registry import import_all
+from .base import METHODS, Method, log_softmax
+
+import_all(__name__)
+
+__all__ = ["METHODS", "Method", "log_softmax"]

@@ -1,0 +1,1 @@
+"""Networks: PaddleClas's backbones and our own, their weights and their parts."""

@@ -1,0 +1,59 @@
+"""Training a part of a network while the rest stands still, to the bit."""
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from paddle import nn
+
+from ..errors import InputError
+from .stages import stages_of, starts_with
+
+CLASSIFIER = "classifier"       # stands for the backbone's last linear layer, whatever its name
+
+
+class Frozen:
+    """The part of a network that does not train: no gradient, and evaluation mode.
+
+    Parameters without gradient are not enough: batch norm would go on moving its statistics, and dropout would go on
+    dropping.
+
+    Args:
+        network: of which only `trainable` trains.
+        trainable: prefixes of parameter names; "classifier" stands for the last linear layer.
+
+    Raises:
+        InputError: a prefix that fits no parameter.
+    """
+
+    def __init__(self, network: nn.Layer, trainable: Sequence[str]):
+        self.network = network
+        self.trainable = [stages_of(network).classifier if name == CLASSIFIER else name for name in trainable]
+        names = [name for name, _ in network.named_parameters()]
+        for prefix in self.trainable:
+            if not any(starts_with(name, prefix) for name in names):
+                raise InputError(f"trainable: no parameter begins with '{prefix}'. The network has: "
+                                 f"{', '.join(sorted({name.split('.')[0] for name in names}))}.")
+        for name, parameter in network.named_parameters():
+            if not self._trains(name):
+                parameter.stop_gradient = True
+
+    def hold(self) -> None:
+        """Put everything but the trainable part into evaluation mode; to be called after each `train()`."""
+        self.network.eval()
+        for name, layer in self.network.named_sublayers():
+            if self._trains(name):
+                layer.training = True
+
+    def fingerprint(self) -> str:
+        """SHA-256 over every tensor that must not change, buffers included."""
+        digest = hashlib.sha256()
+        for name, tensor in sorted(self.network.state_dict().items()):
+            if not self._trains(name):
+                digest.update(name.encode())
+                digest.update(np.ascontiguousarray(tensor.numpy()).tobytes())
+        return digest.hexdigest()
+
+    def _trains(self, name: str) -> bool:
+        return any(starts_with(name, prefix) for prefix in self.trainable)

@@ -1,0 +1,60 @@
+"""A residual network for small pictures."""
+from __future__ import annotations
+
+from paddle import nn
+from paddle.nn import functional as F
+
+from ..checks import positive_int
+from ..errors import InputError
+
+
+class SmallResNet(nn.Layer):
+    """Residual network for pictures of 32 to 64 pixels: three stages of basic blocks, 3x3 stem, no pooling before them.
+
+    Args:
+        class_num: classes.
+        depth: 6 n + 2 layers for n blocks a stage: 8, 14, 20, 32, 44, 56.
+        width: channels of the first stage; the later ones have 2 and 4 times as many.
+        stem_stride: 1 for 32-pixel pictures, 2 for larger ones.
+
+    Source: He et al., "Deep Residual Learning for Image Recognition", arXiv:1512.03385, section 4.2, with projections
+    where the shape changes.
+    """
+
+    def __init__(self, class_num: int, depth: int = 8, width: int = 16, stem_stride: int = 1):
+        super().__init__()
+        positive_int("width", width)
+        if depth < 8 or (depth - 2) % 6:
+            raise InputError(f"depth must be 6 n + 2 (8, 14, 20, ...), not {depth}.")
+        self.stem = _conv_bn(3, width, 3, stem_stride)
+        for stage in range(3):
+            before, after = (width, width) if stage == 0 else (width << (stage - 1), width << stage)
+            blocks = [_BasicBlock(before if i == 0 else after, after, 2 if stage and i == 0 else 1)
+                      for i in range((depth - 2) // 6)]
+            setattr(self, f"stage{stage + 1}", nn.Sequential(*blocks))
+        self.fc = nn.Linear(width * 4, class_num)
+
+    def forward(self, image):
+        """float32 [B, 3, H, W] -> logits [B, class_num]."""
+        x = F.relu(self.stem(image))
+        x = self.stage3(self.stage2(self.stage1(x)))
+        return self.fc(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+class _BasicBlock(nn.Layer):
+    """Two 3x3 convolutions beside a shortcut."""
+
+    def __init__(self, before: int, after: int, stride: int):
+        super().__init__()
+        self.conv1 = _conv_bn(before, after, 3, stride)
+        self.conv2 = _conv_bn(after, after, 3, 1)
+        self.short = _conv_bn(before, after, 1, stride) if stride > 1 or before != after else None
+
+    def forward(self, x):
+        return F.relu(self.conv2(F.relu(self.conv1(x))) + (x if self.short is None else self.short(x)))
+
+
+def _conv_bn(before: int, after: int, kernel: int, stride: int) -> nn.Layer:
+    conv = nn.Conv2D(before, after, kernel, stride, kernel // 2, bias_attr=False,
+                     weight_attr=nn.initializer.KaimingNormal())
+    return nn.Sequential(conv, nn.BatchNorm2D(after))

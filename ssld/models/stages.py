@@ -1,0 +1,105 @@
+"""What the parts of each backbone are called: stages for learning-rate multipliers and taps, and the classifier."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from paddle import nn
+
+from ..errors import InputError
+
+
+@dataclass(frozen=True)
+class Stages:
+    """The parts of one network.
+
+    Attributes:
+        family: the architecture's name, such as "ResNet".
+        groups: parameter-name prefixes of each group that a learning-rate multiplier applies to, input side first.
+        classifier: prefix of the last linear layer.
+    """
+
+    family: str
+    groups: tuple[tuple[str, ...], ...]
+    classifier: str
+
+    def group_of(self, parameter: str) -> int | None:
+        """The group of a parameter name; None for what lies behind the stages (head and classifier)."""
+        for place, prefixes in enumerate(self.groups):
+            if any(starts_with(parameter, prefix) for prefix in prefixes):
+                return place
+        return None
+
+
+def stages_of(network: nn.Layer) -> Stages:
+    """The parts of `network`.
+
+    Raises:
+        InputError: its class has no row in this file; names the prefixes that a row would have to group.
+    """
+    key = f"{type(network).__module__.rsplit('.', 1)[-1]}.{type(network).__name__}"
+    if key not in _ROWS:
+        prefixes = sorted({name.split(".")[0] for name, _ in network.named_parameters()})
+        raise InputError(f"the stages of {type(network).__name__} are not known. Its parameters begin with: "
+                         f"{', '.join(prefixes)}. Add a row for '{key}' to ssld/models/stages.py.")
+    return _ROWS[key](network)
+
+
+def starts_with(name: str, prefix: str) -> bool:
+    """Whether a dotted name is `prefix` or lies below it."""
+    return name == prefix or name.startswith(f"{prefix}.")
+
+
+def _resnet(network) -> Stages:
+    """PaddleClas's ResNet, plain and vd: the stem, then `blocks` cut at the four depths."""
+    groups, first = [("stem",)], 0
+    for depth in network.block_depth:
+        groups.append(tuple(f"blocks.{i}" for i in range(first, first + depth)))
+        first += depth
+    return Stages("ResNet", tuple(groups), "fc")
+
+
+def _mobilenet_v3(network) -> Stages:
+    """Block i belongs to group min(i // 3, 4), the stem to the first: SSLD's five values for MobileNetV3."""
+    blocks = range(len(network.blocks))
+    groups = [[f"blocks.{i}" for i in blocks if min(i // 3, 4) == g] for g in range(5)]
+    groups[0].insert(0, "conv")
+    return Stages("MobileNetV3", tuple(map(tuple, groups)), "fc")
+
+
+def _mobilenet_v1(network) -> Stages:
+    """Thirteen separable blocks, cut where the resolution halves."""
+    cuts = [(), (0,), (1, 2), (3, 4), (5, 6, 7, 8, 9, 10), (11, 12)]
+    groups = [("conv",)] + [tuple(f"blocks.{i}" for i in cut) for cut in cuts[1:]]
+    return Stages("MobileNetV1", tuple(groups), "fc")
+
+
+def _named(family: str, groups: Sequence[Sequence[str]], classifier: str) -> Callable[[nn.Layer], Stages]:
+    """A row whose names are the same in every size of the family."""
+    return lambda network: Stages(family, tuple(map(tuple, groups)), classifier)
+
+
+def _by_prefix(family: str, stem: Sequence[str], stage_prefixes: Sequence[str], classifier: str):
+    """A row whose stages are the sublayers with a common beginning, such as bb_0_0, bb_0_1, ..."""
+    def row(network) -> Stages:
+        children = [name for name, _ in network.named_children()]
+        groups = [tuple(stem)] + [tuple(c for c in children if c.startswith(p)) for p in stage_prefixes]
+        return Stages(family, tuple(groups), classifier)
+    return row
+
+
+_ROWS: dict[str, Callable[[nn.Layer], Stages]] = {
+    "resnet.ResNet": _resnet,
+    "mobilenet_v3.MobileNetV3": _mobilenet_v3,
+    "mobilenet_v1.MobileNet": _mobilenet_v1,
+    "mobilenet_v2.MobileNet": _named("MobileNetV2", [["conv1", "conv2"], ["conv3"], ["conv4"], ["conv5", "conv6"],
+                                                     ["conv7", "conv8"]], "out"),
+    "pp_lcnet.PPLCNet": _named("PPLCNet", [["conv1"]] + [[f"blocks{i}"] for i in range(2, 7)], "fc"),
+    "pp_hgnet_v2.PPHGNetV2": _named("PPHGNetV2", [["stem"]] + [[f"stages.{i}"] for i in range(4)], "fc"),
+    "res2net_vd.Res2Net_vd": _by_prefix("Res2Net_vd", ["conv1_1", "conv1_2", "conv1_3"], [f"bb_{i}_" for i in range(4)],
+                                        "out"),
+    "resnext101_wsl.ResNeXt101WSL": _by_prefix("ResNeXt101_wsl", ["_conv_stem"], [f"_conv{i}_" for i in range(1, 5)],
+                                               "_out"),
+    "shufflenet_v2.ShuffleNet": _by_prefix("ShuffleNetV2", ["_conv1"], [f"{i}_" for i in (2, 3, 4)], "_fc"),
+    "small_resnet.SmallResNet": _named("SmallResNet", [["stem"], ["stage1"], ["stage2"], ["stage3"]], "fc"),
+}

@@ -1,0 +1,113 @@
+"""Building a network by name: any PaddleClas backbone, or one of ours."""
+from __future__ import annotations
+
+import contextlib
+import inspect
+import itertools
+import logging
+import sys
+from types import ModuleType
+
+import paddle
+from paddle import nn
+
+from ..checks import positive_int
+from ..errors import InputError
+from ..registry import check_arguments, nearest
+from .small_resnet import SmallResNet
+
+OURS = {"SmallResNet": SmallResNet}
+_PREPARED = ("pretrained", "use_ssld", "lr_mult_list")      # ours to handle, for every backbone alike
+_prefixes = itertools.count()
+
+
+def build_network(name: str, class_num: int, where: str = "Arch", **options) -> nn.Layer:
+    """A new network with random weights.
+
+    Args:
+        name: of a PaddleClas backbone (ResNet50_vd, MobileNetV3_large_x1_0, ...) or one of OURS.
+        class_num: width of the classifier.
+        where: file and section, for error messages.
+        options: what the backbone's constructor takes besides.
+
+    Raises:
+        InputError: unknown name or option; the nearest one is shown.
+    """
+    positive_int("class_num", class_num)
+    # Some backbones name their parameters themselves, and two of those must not meet; others number them per process,
+    # and an optimizer needs them unique. A prefix per network settles both.
+    with paddle.utils.unique_name.guard(f"net{next(_prefixes)}_"):
+        if name in OURS:
+            check_arguments(OURS[name], {"class_num": class_num, **options}, where)
+            return OURS[name](class_num=class_num, **options)
+        module = _backbones()
+        builder = getattr(module, name, None)
+        if name not in backbone_names():
+            raise InputError(f"{where}: there is no backbone '{name}'. {nearest(name, backbone_names())}")
+        _check_options(builder, options, f"{where} ({name})")
+        return builder(class_num=class_num, **options)
+
+
+def published_weights(name: str, use_ssld: bool = False) -> str:
+    """Download PaddleClas's published weights of a backbone; returns the path of the file.
+
+    Args:
+        name: of the backbone.
+        use_ssld: the weights that PaddleClas distilled with SSLD, where there are some.
+
+    Raises:
+        InputError: none are published, or the download fails.
+    """
+    builder = getattr(_backbones(), name, None)
+    url = getattr(sys.modules.get(getattr(builder, "__module__", ""), None), "MODEL_URLS", {}).get(name)
+    if not url:
+        raise InputError(f"PaddleClas publishes no weights of {name}. Give pretrained the path of a file.")
+    if use_ssld:
+        url = url.replace("_pretrained", "_ssld_pretrained")
+    try:
+        return paddle.utils.download.get_weights_path_from_url(url)
+    except Exception as error:          # of whatever downloading raises
+        raise InputError(f"the weights of {name} could not be downloaded from {url}: {error} Download the file elsewhere "
+                         "and give pretrained its path.") from error
+
+
+def backbone_names() -> list[str]:
+    """Every name that build_network knows, sorted."""
+    module = _backbones()
+    theirs = [name for name, value in vars(module).items()
+              if inspect.isfunction(value) and "pretrained" in inspect.signature(value).parameters]
+    return sorted(theirs + list(OURS))
+
+
+def _backbones() -> ModuleType:
+    """PaddleClas's backbones, imported when first needed (it takes a second) and without its chatter."""
+    with _quiet():
+        from paddleclas.ppcls.arch import backbone
+        from paddleclas.ppcls.utils import logger
+    if logger._logger is None:
+        logger.init_logger(log_level=logging.ERROR)
+    return backbone
+
+
+def _check_options(builder, options: dict, where: str) -> None:
+    """Refuse options that no constructor of the backbone's file takes: the builders swallow anything."""
+    module = sys.modules[builder.__module__]
+    known: set[str] = set()
+    for function in [builder] + [c.__init__ for c in vars(module).values() if inspect.isclass(c)
+                                 and issubclass(c, nn.Layer) and c.__module__ == module.__name__]:
+        known |= {n for n, p in inspect.signature(function).parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD}
+    known -= {"self", *_PREPARED}
+    for name in options:
+        if name not in known:
+            raise InputError(f"{where} has no option '{name}'. {nearest(name, known)}")
+
+
+@contextlib.contextmanager
+def _quiet():
+    """No log lines of other packages while they are imported."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

@@ -1,0 +1,122 @@
+"""Optimizers under PaddleClas's names and keys."""
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from ..checks import not_negative
+from ..errors import InputError
+from ..registry import Registry, check_arguments
+from .param_groups import exempt_from_decay
+
+OPTIMIZERS = Registry("optimizer")
+
+
+@OPTIMIZERS.register
+def SGD(network: nn.Layer, learning_rate: float, regularizer: Mapping | None = None, weight_decay: float | None = None,
+        no_weight_decay_name: str = "", one_dim_param_no_weight_decay: bool = False,
+        clip_norm: float | None = None) -> paddle.optimizer.Optimizer:
+    """Stochastic gradient descent with coupled L2; see Momentum for the keys."""
+    exempt_from_decay(network, no_weight_decay_name.split(), one_dim_param_no_weight_decay)
+    return paddle.optimizer.SGD(learning_rate, trainable(network), weight_decay=_l2(regularizer, weight_decay),
+                                grad_clip=_clip(clip_norm))
+
+
+@OPTIMIZERS.register
+def Momentum(network: nn.Layer, learning_rate: float, momentum: float = 0.9, use_nesterov: bool = False,
+             regularizer: Mapping | None = None, weight_decay: float | None = None, no_weight_decay_name: str = "",
+             one_dim_param_no_weight_decay: bool = False, clip_norm: float | None = None,
+             multi_precision: bool = False) -> paddle.optimizer.Optimizer:
+    """Gradient descent with momentum and coupled L2.
+
+    Args:
+        network: its trainable parameters are optimized.
+        learning_rate: set anew at each step by the schedule.
+        momentum: in [0, 1).
+        use_nesterov: Nesterov's form.
+        regularizer: {name: L2, coeff: ...}; coeff times the weight is added to its gradient.
+        weight_decay: the same coefficient as a plain number; giving both is an error.
+        no_weight_decay_name: space-separated parts of parameter names that do not decay.
+        one_dim_param_no_weight_decay: biases and normalisation parameters do not decay.
+        clip_norm: largest global norm of the gradient.
+        multi_precision: float32 master weights for float16 parameters.
+    """
+    exempt_from_decay(network, no_weight_decay_name.split(), one_dim_param_no_weight_decay)
+    return paddle.optimizer.Momentum(learning_rate, momentum, trainable(network), use_nesterov,
+                                     weight_decay=_l2(regularizer, weight_decay), grad_clip=_clip(clip_norm),
+                                     multi_precision=multi_precision)
+
+
+@OPTIMIZERS.register
+def AdamW(network: nn.Layer, learning_rate: float, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-8,
+          weight_decay: float = 0.01, no_weight_decay_name: str = "", one_dim_param_no_weight_decay: bool = False,
+          clip_norm: float | None = None, multi_precision: bool = False) -> paddle.optimizer.Optimizer:
+    """Adam with decoupled weight decay (arXiv:1711.05101); see Momentum for the keys."""
+    decays = exempt_from_decay(network, no_weight_decay_name.split(), one_dim_param_no_weight_decay)
+    return paddle.optimizer.AdamW(learning_rate, beta1, beta2, epsilon, trainable(network),
+                                  weight_decay=not_negative("weight_decay", weight_decay),
+                                  apply_decay_param_fun=decays, grad_clip=_clip(clip_norm),
+                                  multi_precision=multi_precision)
+
+
+def trainable(network: nn.Layer) -> list:
+    """The parameters that have a gradient.
+
+    Raises:
+        InputError: there is none.
+    """
+    parameters = [parameter for parameter in network.parameters() if not parameter.stop_gradient]
+    if not parameters:
+        raise InputError("no parameter is left to train: `trainable` or `lr_mult_list` freezes all of them.")
+    return parameters
+
+
+def optimizer_state(optimizer, network: nn.Layer) -> dict[str, np.ndarray]:
+    """An optimizer's accumulators as "parameter name/accumulator" -> array, by the names of `network`.
+
+    Paddle names accumulators after a counter that differs from process to process; these names do not.
+    """
+    by_length = sorted(((parameter.name, name) for name, parameter in network.named_parameters()),
+                       key=lambda pair: -len(pair[0]))
+    state = {}
+    for key, value in optimizer.state_dict().items():
+        if not isinstance(value, paddle.Tensor):
+            continue
+        for paddle_name, name in by_length:         # the longest first: "w_1" is the beginning of "w_10"
+            if key.startswith(f"{paddle_name}_"):
+                state[f"{name}/{key[len(paddle_name) + 1:]}"] = value.numpy()
+                break
+    return state
+
+
+def restore_optimizer(optimizer, network: nn.Layer, state: Mapping[str, np.ndarray]) -> None:
+    """Give an optimizer the accumulators that `optimizer_state` returned."""
+    names = {name: parameter.name for name, parameter in network.named_parameters()}
+    restored = {}
+    for key, value in state.items():
+        name, accumulator = key.rsplit("/", 1)
+        restored[f"{names[name]}_{accumulator}"] = paddle.to_tensor(value)
+    optimizer.set_state_dict(restored)
+
+
+def _l2(regularizer: Mapping | None, weight_decay: float | None):
+    """Paddle's L2 regulariser from either of PaddleClas's two spellings."""
+    if regularizer is not None and weight_decay is not None:
+        raise InputError("give either regularizer or weight_decay, not both.")
+    if regularizer is None:
+        return None if weight_decay is None else paddle.regularizer.L2Decay(not_negative("weight_decay", weight_decay))
+    check_arguments(_regularizer, regularizer, "regularizer")
+    return _regularizer(**regularizer)
+
+
+def _regularizer(name: str, coeff: float):
+    if name != "L2":
+        raise InputError(f"regularizer.name must be L2, not {name!r}.")
+    return paddle.regularizer.L2Decay(float(not_negative("regularizer.coeff", coeff)))
+
+
+def _clip(clip_norm: float | None):
+    return None if clip_norm is None else nn.ClipGradByGlobalNorm(clip_norm)

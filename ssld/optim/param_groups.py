@@ -1,0 +1,54 @@
+"""Learning-rate multipliers and weight decay by parameter, on any network after it is built."""
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import paddle
+from paddle import nn
+
+from ..checks import not_negative
+from ..errors import InputError
+from ..models.stages import stages_of
+
+
+def apply_lr_multipliers(network: nn.Layer, lr_mult_list: Sequence[float]) -> None:
+    """Give each stage of a backbone its own share of the learning rate; head and classifier keep 1.
+
+    Batch-norm scale and shift follow their stage. The multipliers act in any Paddle optimizer.
+
+    Args:
+        network: a backbone with a row in `ssld.models.stages`.
+        lr_mult_list: one factor >= 0 per stage, input side first; ResNet: stem and four stages.
+
+    Raises:
+        InputError: wrong length or a negative factor, naming the backbone and the expected length.
+    """
+    stages = stages_of(network)
+    if len(lr_mult_list) != len(stages.groups):
+        raise InputError(f"lr_mult_list of {stages.family} takes {len(stages.groups)} values (one per stage, input side "
+                         f"first), found {len(lr_mult_list)}: {list(lr_mult_list)}.")
+    for value in lr_mult_list:
+        not_negative(f"each value of lr_mult_list ({stages.family}, {len(stages.groups)} values)", value)
+    for name, parameter in network.named_parameters():
+        group = stages.group_of(name)
+        if group is not None:
+            parameter.optimize_attr["learning_rate"] = float(lr_mult_list[group])
+
+
+def exempt_from_decay(network: nn.Layer, name_parts: Sequence[str], one_dimensional: bool) -> Callable[[str], bool]:
+    """Take parameters out of weight decay.
+
+    Args:
+        network: whose parameters are meant.
+        name_parts: parameters whose name contains one of these are exempt.
+        one_dimensional: biases and normalisation parameters are exempt as well.
+
+    Returns:
+        Whether the parameter of a given Paddle name decays; AdamW wants it so. For coupled L2 the exempt parameters
+        are marked with a coefficient of 0 of their own, which wins over the optimizer's.
+    """
+    exempt = {parameter.name: parameter for name, parameter in network.named_parameters()
+              if any(part in name for part in name_parts) or (one_dimensional and len(parameter.shape) <= 1)}
+    for parameter in exempt.values():
+        parameter.regularizer = paddle.regularizer.L2Decay(0.0)
+    return lambda name: name not in exempt

@@ -1,0 +1,118 @@
+"""Learning rates as functions of the step: nothing to save, nothing to restore.
+
+Every schedule is called with a step counted from 0 over the whole run and answers with the rate of that step. The rate
+is the one written in the config: it is never scaled by batch size or number of processes.
+"""
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from ..checks import not_negative, positive
+from ..errors import InputError
+from ..registry import Registry
+
+SCHEDULES = Registry("learning-rate schedule")
+
+
+class Schedule:
+    """Linear warm-up, then what `after_warmup` says.
+
+    Args:
+        learning_rate: the base rate, > 0.
+        warmup_epoch: length of the linear warm-up from `warmup_start_lr` to the base rate, in epochs.
+        warmup_start_lr: rate of the first step when there is a warm-up.
+        by_epoch: hold the rate during an epoch, instead of changing it at each step.
+        epochs, steps_per_epoch: supplied by the program.
+    """
+
+    def __init__(self, learning_rate: float, warmup_epoch: float = 0, warmup_start_lr: float = 0.0,
+                 by_epoch: bool = False, epochs: int = 1, steps_per_epoch: int = 1):
+        self.base = positive("learning_rate", learning_rate)
+        self.warmup_epoch = not_negative("warmup_epoch", warmup_epoch)
+        self.warmup_start_lr = not_negative("warmup_start_lr", warmup_start_lr)
+        self.by_epoch, self.epochs, self.steps_per_epoch = by_epoch, epochs, steps_per_epoch
+        if warmup_epoch > epochs:
+            raise InputError(f"warmup_epoch {warmup_epoch} is longer than the run of {epochs} epochs.")
+
+    def __call__(self, step: int) -> float:
+        """The learning rate of a step."""
+        if self.by_epoch:
+            step -= step % self.steps_per_epoch
+        warmup = round(self.warmup_epoch * self.steps_per_epoch)
+        if step < warmup:
+            return self.warmup_start_lr + (self.base - self.warmup_start_lr) * step / warmup
+        return self.after_warmup(step - warmup, self.epochs * self.steps_per_epoch - warmup)
+
+    def after_warmup(self, step: int, steps: int) -> float:
+        """The rate `step` steps after the warm-up, of `steps` in all."""
+        raise NotImplementedError(f"{type(self).__name__} does not define its rate")
+
+
+@SCHEDULES.register
+class Cosine(Schedule):
+    """Half a cosine from the base rate to `eta_min`:  eta_min + (lr - eta_min) (1 + cos(pi t / T)) / 2.
+
+    Args:
+        eta_min: the rate towards which it falls.
+        others: see Schedule.
+
+    Source: Loshchilov and Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", arXiv:1608.03983, eq. 5.
+    """
+
+    def __init__(self, learning_rate: float, warmup_epoch: float = 0, warmup_start_lr: float = 0.0,
+                 eta_min: float = 0.0, by_epoch: bool = False, epochs: int = 1, steps_per_epoch: int = 1):
+        super().__init__(learning_rate, warmup_epoch, warmup_start_lr, by_epoch, epochs, steps_per_epoch)
+        self.eta_min = not_negative("eta_min", eta_min)
+
+    def after_warmup(self, step, steps):
+        return self.eta_min + (self.base - self.eta_min) * (1 + math.cos(math.pi * step / steps)) / 2
+
+
+@SCHEDULES.register
+class ConstLR(Schedule):
+    """The base rate throughout."""
+
+    def after_warmup(self, step, steps):
+        return self.base
+
+
+@SCHEDULES.register
+class Linear(Schedule):
+    """A straight line from the base rate to `end_lr`.
+
+    Args:
+        end_lr: rate at the end of the run.
+        others: see Schedule.
+    """
+
+    def __init__(self, learning_rate: float, warmup_epoch: float = 0, warmup_start_lr: float = 0.0,
+                 end_lr: float = 0.0, by_epoch: bool = False, epochs: int = 1, steps_per_epoch: int = 1):
+        super().__init__(learning_rate, warmup_epoch, warmup_start_lr, by_epoch, epochs, steps_per_epoch)
+        self.end_lr = not_negative("end_lr", end_lr)
+
+    def after_warmup(self, step, steps):
+        return self.base + (self.end_lr - self.base) * step / steps
+
+
+@SCHEDULES.register
+class Piecewise(Schedule):
+    """Constant rates between given epochs.
+
+    Args:
+        learning_rate: as many rates as `decay_epochs`, plus one; the first one ends the warm-up.
+        decay_epochs: where the next rate begins.
+        others: see Schedule.
+    """
+
+    def __init__(self, learning_rate: Sequence[float], decay_epochs: Sequence[float], warmup_epoch: float = 0,
+                 warmup_start_lr: float = 0.0, by_epoch: bool = False, epochs: int = 1, steps_per_epoch: int = 1):
+        if len(learning_rate) != len(decay_epochs) + 1:
+            raise InputError(f"{len(decay_epochs)} decay_epochs need {len(decay_epochs) + 1} rates, found "
+                             f"{len(learning_rate)}.")
+        super().__init__(learning_rate[0], warmup_epoch, warmup_start_lr, by_epoch, epochs, steps_per_epoch)
+        self.rates, self.decay_epochs = list(learning_rate), list(decay_epochs)
+
+    def after_warmup(self, step, steps):
+        epoch = (step + round(self.warmup_epoch * self.steps_per_epoch)) / self.steps_per_epoch
+        return self.rates[sum(epoch >= decay for decay in self.decay_epochs)]

@@ -1,0 +1,95 @@
+"""From a name and keyword arguments in YAML to an object; the signature is the schema."""
+from __future__ import annotations
+
+import difflib
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterable, Mapping
+
+from .errors import InputError
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A sentence that helps someone who wrote `word` where one of `known` was expected."""
+    known = sorted(str(k) for k in known)
+    close = difflib.get_close_matches(str(word), known, n=1, cutoff=0.6)
+    if close:
+        return f"Did you mean '{close[0]}'?"
+    return f"Known: {', '.join(known)}." if known else "None is known."
+
+
+def check_arguments(target, given: Iterable[str], where: str, injected: Iterable[str] = ()) -> None:
+    """Compare argument names with the signature of `target`.
+
+    Args:
+        target: class or function about to be called.
+        given: names that come from the user.
+        where: file and section, to open the error with.
+        injected: names that the program supplies itself; the user may not.
+
+    Raises:
+        InputError: a name that `target` does not take, or one that it needs and nobody gives.
+    """
+    parameters = inspect.signature(target).parameters
+    injected = set(injected)
+    options = {name for name, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)} - injected
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for name in given:
+        if name not in options and not takes_any:
+            raise InputError(f"{where} has no option '{name}'. {nearest(name, options)}")
+    for name in options - set(given):
+        parameter = parameters[name]
+        if parameter.default is parameter.empty:
+            raise InputError(f"{where} needs the option '{name}'.")
+
+
+class Registry:
+    """Names of one kind of thing ("method", "transform", ...) and the classes or functions behind them."""
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self._entries: dict[str, type] = {}
+
+    def register(self, entry):
+        """Class or function decorator: known from now on under its own name."""
+        known = self._entries.setdefault(entry.__name__, entry)
+        if known is not entry:
+            raise ValueError(f"two {self.kind}s are called {entry.__name__}: {known.__module__}, {entry.__module__}")
+        return entry
+
+    def names(self) -> list[str]:
+        """All names, sorted."""
+        return sorted(self._entries)
+
+    def get(self, name: str, where: str):
+        """The entry called `name`.
+
+        Raises:
+            InputError: no such entry; the nearest name is shown.
+        """
+        if name not in self._entries:
+            raise InputError(f"{where}: there is no {self.kind} '{name}'. {nearest(name, self._entries)}")
+        return self._entries[name]
+
+    def build(self, name: str, arguments: Mapping | None, where: str, **injected):
+        """Call the entry `name` with the user's `arguments` and with whatever of `injected` it takes.
+
+        `arguments` is not modified. What the user says wins over nothing: injected names are not options.
+        """
+        entry = self.get(name, where)
+        if not isinstance(arguments or {}, Mapping):
+            raise InputError(f"{where}: expected options of {name} as 'key: value', found {arguments!r}.")
+        accepted = inspect.signature(entry).parameters
+        injected = {key: value for key, value in injected.items() if key in accepted}
+        check_arguments(entry, arguments or {}, f"{where}.{name}", injected)
+        try:
+            return entry(**{**(arguments or {}), **injected})
+        except InputError as error:
+            raise InputError(f"{where}.{name}: {error}") from error
+
+
+def import_all(package: str) -> None:
+    """Import every module of a package, so that what they register is known; a new file needs no list to be edited."""
+    for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
+        importlib.import_module(f"{package}.{module.name}")

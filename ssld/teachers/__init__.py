@@ -1,0 +1,1 @@
+"""Soft-label sources; a Distiller takes any of them."""

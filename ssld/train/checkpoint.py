@@ -1,0 +1,153 @@
+"""Checkpoints: folders that are whole or absent.
+
+    output_dir/checkpoints/step_00000120/
+        student.pdparams        the student as it was evaluated, under its backbone's own names
+        training.npz            what training goes on from: weights, optimizer, average (plain arrays)
+        checkpoint.json         step, metrics, SHA-256 of the two files
+    output_dir/latest -> checkpoints/step_00000120
+    output_dir/best   -> checkpoints/step_00000100
+
+A folder is filled under a temporary name and renamed when everything in it is on disk.
+"""
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from dedup.files import atomic_write, sha256_file, sync_folder, write_json
+
+from ..errors import InputError
+from ..models.weights import CARD, write_state
+
+STUDENT, TRAINING = "student.pdparams", "training.npz"
+
+
+class Checkpoint(NamedTuple):
+    """One whole checkpoint: its folder and what its card says."""
+
+    folder: Path
+    card: dict
+
+    @property
+    def step(self) -> int:
+        """Optimizer steps done."""
+        return self.card["step"]
+
+    def training_state(self) -> dict[str, np.ndarray]:
+        """The arrays of training.npz."""
+        with np.load(self.folder / TRAINING, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+
+
+def save_checkpoint(run: str | Path, step: int, student: Mapping, training: Mapping[str, np.ndarray], card: Mapping,
+                    best: bool = False, keep: int = 2) -> Path:
+    """Write one checkpoint, point `latest` (and `best`) at it, and remove those that are no longer needed.
+
+    Args:
+        run: output folder of the run.
+        step: optimizer steps done.
+        student: weights as evaluated, name -> tensor.
+        training: arrays to resume from.
+        card: what else to note: epoch, metrics, ...
+        best: whether this is the best so far.
+        keep: how many of the newest to keep; the best one stays besides.
+
+    Returns:
+        The checkpoint's folder.
+
+    Raises:
+        InputError: it cannot be written; earlier checkpoints are untouched.
+    """
+    parent = Path(run) / "checkpoints"
+    final = parent / f"step_{step:08d}"
+    temporary = parent / f".{final.name}.tmp"
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        with atomic_write(temporary / STUDENT, "wb") as out:
+            write_state(student, out)
+        with atomic_write(temporary / TRAINING, "wb") as out:
+            np.savez(out, **training)
+        sums = {name: sha256_file(temporary / name) for name in (STUDENT, TRAINING)}
+        write_json(temporary / CARD, {**card, "step": step, "sha256": sums})
+        shutil.rmtree(final, ignore_errors=True)        # written before an interrupted resume: the same content
+        os.rename(temporary, final)
+        sync_folder(parent)
+    except OSError as error:
+        raise InputError(f"the checkpoint {final} could not be written: {error.strerror or error}. Earlier checkpoints are "
+                         "unchanged; make room and start the same command again to go on from the last one.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    _point(Path(run) / "latest", final)
+    if best:
+        _point(Path(run) / "best", final)
+    _prune(Path(run), keep)
+    return final
+
+
+def latest_checkpoint(run: str | Path) -> Checkpoint | None:
+    """The newest whole checkpoint of a run; None when there is none at all.
+
+    Raises:
+        InputError: the newest one is damaged; names it and the last good one.
+    """
+    folders = sorted((Path(run) / "checkpoints").glob("step_*"), reverse=True)
+    if not folders:
+        return None
+    try:
+        return open_checkpoint(folders[0])
+    except InputError as error:
+        for older in folders[1:]:
+            try:
+                good = open_checkpoint(older)
+            except InputError as older_error:
+                print(f"warning: {older_error}", file=sys.stderr)
+                continue
+            raise InputError(f"{error} The last good one is {good.folder} (step {good.step}): remove the damaged folder "
+                             "to go on from there.") from error
+        raise InputError(f"{error} No good one is left: remove {Path(run) / 'checkpoints'} to start anew.") from error
+
+
+def open_checkpoint(folder: str | Path) -> Checkpoint:
+    """A checkpoint folder, its checksums compared.
+
+    Raises:
+        InputError: a file is missing, truncated or altered.
+    """
+    folder = Path(folder)
+    try:
+        card = json.loads((folder / CARD).read_text())
+        sums, _ = dict(card["sha256"]), int(card["step"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"checkpoint {folder} is damaged: {CARD} cannot be read ({error}).") from error
+    for name, expected in sums.items():
+        file = folder / name
+        if not file.is_file():
+            raise InputError(f"checkpoint {folder} is damaged: {name} is missing.")
+        if sha256_file(file) != expected:
+            raise InputError(f"checkpoint {folder} is damaged: {name} ({file.stat().st_size} bytes) was truncated or "
+                             "altered after it was written.")
+    return Checkpoint(folder, card)
+
+
+def _point(link: Path, target: Path) -> None:
+    """Make the symbolic link `link` point at `target`, replacing an older one in a single step."""
+    temporary = link.with_name(f".{link.name}.{os.getpid()}.tmp")
+    temporary.unlink(missing_ok=True)
+    temporary.symlink_to(os.path.relpath(target, link.parent))
+    os.replace(temporary, link)
+    sync_folder(link.parent)
+
+
+def _prune(run: Path, keep: int) -> None:
+    best = (run / "best").resolve()
+    for folder in sorted((run / "checkpoints").glob("step_*"))[:-keep]:
+        if folder.resolve() != best:
+            shutil.rmtree(folder)

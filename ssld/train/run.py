@@ -1,0 +1,123 @@
+"""A training run from its config: what `ssld train` and `ssld eval` do."""
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from dedup.files import write_json
+
+from .. import build, device
+from ..config import Config
+from ..errors import InputError
+from ..models.weights import load_weights
+from ..teachers.engines import make_engine
+from .evaluate import Evaluation
+
+CONFIG = "config.yaml"
+_FREE = ("device", "print_batch_step", "keep_checkpoints", "use_visualdl")      # may differ when a run goes on
+
+
+def train(config: Config, dry_run: bool = False, restart: bool = False) -> Path | None:
+    """Run the training that `config` describes; an interrupted one goes on from its last checkpoint.
+
+    Args:
+        config: see `ssld.build`.
+        dry_run: build everything and stop before the first step.
+        restart: discard what an earlier run left in output_dir.
+
+    Returns:
+        output_dir/latest; None after a dry run.
+
+    Raises:
+        InputError: anything in config, lists, weights or output_dir that the user can mend.
+    """
+    settings = build.build_settings(config)
+    device.start(settings.device)
+    folder = Path(settings.output_dir)
+    if restart and device.is_main() and not dry_run:
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        (folder / CONFIG).unlink(missing_ok=True)
+    _same_run_or_none(config, folder)
+    trainer = build.build_trainer(config)
+    model = trainer.model
+    if device.is_main():
+        _announce(config, trainer)
+    if model.teacher:
+        build.check_teacher(config, model.teacher)
+    if dry_run:
+        return None
+    if device.is_main():
+        config.write(folder / CONFIG)
+    before = model.frozen.fingerprint() if model.frozen else None
+    latest = trainer.fit()
+    if model.frozen and model.frozen.fingerprint() != before:
+        raise RuntimeError("tensors outside `trainable` have changed; please report this")
+    if device.is_main():
+        best = f", best top-1 {100 * trainer.best['top1']:.2f} % at step {trainer.best['step']}" if trainer.best else ""
+        print(f"wrote {latest}{best}", flush=True)
+    return latest
+
+
+def evaluate_weights(config: Config, weights: str | None = None, engine: str = "auto",
+                     json_file: str | None = None) -> Evaluation:
+    """Measure a student on DataLoader.Eval.
+
+    Args:
+        config: of the run that trained it, or any with the same student.
+        weights: file or checkpoint; by default the best of the run, or its latest.
+        engine: see `ssld.teachers.engines`.
+        json_file: where to write the result as well.
+    """
+    settings = build.build_settings(config)
+    device.start(settings.device)
+    if weights is None:
+        candidates = [Path(settings.output_dir) / name for name in ("best", "latest")]
+        weights = next((str(path) for path in candidates if path.exists()), None)
+        if weights is None:
+            raise InputError(f"{settings.output_dir} holds no checkpoint. Train first, or give --weights.")
+    network = build.build_student(config, load=False)
+    file = load_weights(network, weights, part="student")
+    evaluation = build.evaluator(config)(make_engine(network, engine))
+    if device.is_main():
+        print(f"{file}: {evaluation}", flush=True)
+        if json_file:
+            write_json(json_file, {"weights": str(file), **evaluation._asdict()})
+    return evaluation
+
+
+def _announce(config: Config, trainer) -> None:
+    """What is about to happen, in two lines."""
+    arch, sampler = config.section("Arch"), trainer.loader.sampler
+    teacher = f" taught by {arch['teacher']['name']}" if arch.get("teacher") else ""
+    print(f"{config.file}: {arch['student']['name']}{teacher}, {', '.join(trainer.model.names)}, on "
+          f"{sampler.size:,} images of {trainer.loader.dataset.manifest.source}")
+    rate = config.section("Optimizer").get("lr", {}).get("learning_rate")
+    print(f"{trainer.total_steps:,} steps ({trainer.settings.epochs} epochs of {trainer.steps_per_epoch}), batch "
+          f"{sampler.global_batch * trainer.settings.update_freq} ({sampler.batch_size} x {device.world_size()} processes x "
+          f"{trainer.settings.update_freq}), learning rate {rate} as written, output {trainer.settings.output_dir}",
+          flush=True)
+
+
+def _same_run_or_none(config: Config, folder: Path) -> None:
+    """Refuse to go on with other settings than those that the checkpoints were made with.
+
+    Raises:
+        InputError: naming the first setting that differs.
+    """
+    if not (folder / CONFIG).exists() or not (folder / "checkpoints").exists():
+        return
+    before, now = (dict(_flat(c.data)) for c in (Config.load(folder / CONFIG), config))
+    for key in sorted(before.keys() | now.keys()):
+        if before.get(key) != now.get(key) and not key.startswith(tuple(f"Global.{name}" for name in _FREE)):
+            raise InputError(f"{folder} holds a run with {key} = {before.get(key)!r}, this one has {now.get(key)!r}. Choose "
+                             "another Global.output_dir, or --restart to discard the earlier run.")
+
+
+def _flat(value, path: str = ""):
+    """(dotted key, plain value) of everything in nested mappings and lists."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None:
+        yield path, value
+    else:
+        for key, inner in items:
+            yield from _flat(inner, f"{path}.{key}" if path else str(key))

@@ -1,0 +1,51 @@
+"""The Global section."""
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..checks import not_negative, positive_int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run is told besides its data, networks and losses.
+
+    Attributes:
+        output_dir: folder for everything the run writes.
+        device: auto, cpu, gpu, ...
+        seed: of every random draw: weights, order of images, augmentation, dropout.
+        epochs: length of the run.
+        iter_per_epoch: optimizer steps that count as one epoch; default: one pass over the list.
+        update_freq: batches whose gradients are accumulated for one optimizer step.
+        print_batch_step: steps between two lines of progress and log.
+        eval_during_train: evaluate while training; the last epoch is always evaluated when there is an Eval list.
+        eval_interval: epochs between evaluations.
+        start_eval_epoch: no evaluation before this epoch.
+        save_interval: epochs between checkpoints; the last epoch is always saved.
+        save_steps: additionally, steps between checkpoints, for very long epochs.
+        keep_checkpoints: how many checkpoints to keep besides the best one.
+        use_visualdl: also write scalars for VisualDL.
+    """
+
+    output_dir: str
+    device: str = "auto"
+    seed: int = 0
+    epochs: int = 1
+    iter_per_epoch: int | None = None
+    update_freq: int = 1
+    print_batch_step: int = 10
+    eval_during_train: bool = True
+    eval_interval: int = 1
+    start_eval_epoch: int = 0
+    save_interval: int = 1
+    save_steps: int | None = None
+    keep_checkpoints: int = 2
+    use_visualdl: bool = False
+
+    def __post_init__(self):
+        for name in ("epochs", "update_freq", "print_batch_step", "eval_interval", "save_interval", "keep_checkpoints"):
+            positive_int(f"Global.{name}", getattr(self, name))
+        for name in ("iter_per_epoch", "save_steps"):
+            if getattr(self, name) is not None:
+                positive_int(f"Global.{name}", getattr(self, name))
+        not_negative("Global.seed", self.seed)

@@ -1,0 +1,206 @@
+"""The training loop. It knows nothing about distillation: a model answers a batch with losses, and that is all."""
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import paddle
+from paddle import nn
+
+from dedup.files import atomic_write
+
+from ..data.dataset import UnreadableImages
+from ..data.loader import Loader
+from ..device import is_main, rank, world_size
+from ..errors import InputError
+from ..optim.ema import EMA
+from ..optim.optimizers import optimizer_state, restore_optimizer
+from ..optim.schedules import Schedule
+from ..outputs import Losses
+from ..progress import Progress
+from .checkpoint import latest_checkpoint, save_checkpoint
+from .evaluate import Evaluation
+from .parallel import average_statistics, seed_step
+from .precision import Precision
+from .runlog import RunLog
+from .settings import Settings
+
+
+class Trainer:
+    """Trains `model` on the batches of `loader`, evaluates, saves, and goes on where an earlier run stopped.
+
+    Every random draw of a step is a function of (seed, step, process), so a resumed run equals an uninterrupted one.
+
+    Args:
+        model: a Distiller: batch -> Losses, with `student` and `epoch`.
+        loader: batches by step.
+        optimizer: of the model's trainable parameters; its rate is set by `schedule`.
+        schedule: step -> learning rate.
+        settings: the Global section.
+        evaluate: accuracy of the student, or None when there is no evaluation list.
+        ema: average of the student's weights to evaluate and save in place of the raw ones, or None.
+        precision: mixed precision; off by default.
+    """
+
+    def __init__(self, model: nn.Layer, loader: Loader, optimizer, schedule: Schedule, settings: Settings,
+                 evaluate: Callable[[], Evaluation] | None = None, ema: EMA | None = None,
+                 precision: Precision | None = None):
+        self.model, self.loader, self.optimizer, self.schedule = model, loader, optimizer, schedule
+        self.settings, self.evaluate, self.ema = settings, evaluate, ema
+        self.precision = precision or Precision()
+        self.steps_per_epoch = schedule.steps_per_epoch
+        self.total_steps = settings.epochs * self.steps_per_epoch
+        self.unreadable = UnreadableImages(loader.dataset)
+        self.step = 0
+        self.best: dict | None = None           # {"step": ..., "top1": ..., ...}
+        self.parallel = paddle.DataParallel(model) if world_size() > 1 else model
+
+    def fit(self) -> Path:
+        """Train to the end; returns the folder of the last checkpoint.
+
+        Raises:
+            InputError: a loss that is not finite (names the loss term and the images), a damaged checkpoint, a full
+                disk, too many unreadable images.
+        """
+        self._resume()
+        folder = Path(self.settings.output_dir)
+        self.log = RunLog(folder, self.step, self.settings.use_visualdl) if is_main() else None
+        self._log("start", first_step=self.step, total_steps=self.total_steps, steps_per_epoch=self.steps_per_epoch)
+        progress = Progress("step", self.total_steps, self.step, every_s=0, quiet=not is_main())
+        micro_batches = self.loader.batches(self.step * self.settings.update_freq,
+                                            self.total_steps * self.settings.update_freq)
+        self.model.train()
+        while self.step < self.total_steps:
+            began = time.perf_counter()
+            losses, images = self._update(micro_batches)
+            self.step += 1
+            if self.step % self.settings.print_batch_step == 0 or self.step == self.total_steps:
+                self._report(progress, losses, images / (time.perf_counter() - began))
+            self._end_of_step()
+        self._log("end")
+        if self.log:
+            self.log.close()
+        return folder / "latest"
+
+    def _update(self, micro_batches) -> tuple[Losses, int]:
+        """One optimizer step; returns the losses of its last batch and the number of images of all processes."""
+        seed_step(self.settings.seed, self.step)
+        self.model.epoch = self.step / self.steps_per_epoch
+        self.optimizer.set_lr(self.schedule(self.step))
+        images = 0
+        for left in reversed(range(self.settings.update_freq)):
+            batch = next(micro_batches)
+            for place in self.unreadable.update(batch["unreadable"].numpy()):
+                print(f"warning: {place} cannot be read; another image takes its place", file=sys.stderr)
+            if left and world_size() > 1:
+                with self.parallel.no_sync():        # gradients are exchanged once, with the last batch
+                    losses = self._forward_backward(batch)
+            else:
+                losses = self._forward_backward(batch)
+            images += len(batch["label"]) * world_size()
+        self.precision.step(self.optimizer)
+        self.optimizer.clear_grad()
+        if self.ema:
+            self.ema.update()
+        return losses, images
+
+    def _forward_backward(self, batch: dict) -> Losses:
+        with self.precision.cast():
+            losses = self.parallel(batch)
+        if not np.isfinite(float(losses.total)):
+            self._stop_not_finite(losses, batch)
+        self.precision.backward(losses.total / self.settings.update_freq)
+        return losses
+
+    def _end_of_step(self) -> None:
+        """Evaluation and checkpoint, where they are due."""
+        settings, last = self.settings, self.step == self.total_steps
+        epoch, inside = divmod(self.step, self.steps_per_epoch)
+        by_epoch = not inside and epoch % settings.save_interval == 0
+        by_step = settings.save_steps and self.step % settings.save_steps == 0
+        evaluate_now = self.evaluate and (last or (
+            not inside and settings.eval_during_train and epoch >= settings.start_eval_epoch
+            and epoch % settings.eval_interval == 0))
+        if not (by_epoch or by_step or evaluate_now or last):
+            return
+        average_statistics(self.model)
+        training = self._training_state() if is_main() else {}
+        with self.ema.applied() if self.ema else contextlib.nullcontext():
+            is_best = self._evaluate() if evaluate_now else False
+            if is_main():
+                self._save(training, is_best)
+        self.model.train()
+
+    def _evaluate(self) -> bool:
+        """Measure the student; returns whether it is the best so far."""
+        self.model.eval()
+        evaluation = self.evaluate()
+        epoch, top1 = self.step / self.steps_per_epoch, evaluation.accuracy["top1"]
+        is_best = self.best is None or top1 > self.best["top1"]
+        if is_best:
+            self.best = {"step": self.step, **evaluation.accuracy}
+        self._log("eval", step=self.step, epoch=epoch, images=evaluation.images, **evaluation.accuracy)
+        if is_main():
+            print(f"epoch {epoch:g}: {evaluation}  (best top1 {100 * self.best['top1']:.2f} %)", flush=True)
+        return is_best
+
+    def _training_state(self) -> dict[str, np.ndarray]:
+        """Everything that training goes on from, besides the step."""
+        state = {f"model/{name}": tensor.numpy() for name, tensor in self.model.state_dict().items()}
+        state.update({f"optimizer/{name}": v for name, v in optimizer_state(self.optimizer, self.model).items()})
+        state.update({f"ema/{name}": v for name, v in (self.ema.state() if self.ema else {}).items()})
+        return state
+
+    def _save(self, training: dict[str, np.ndarray], is_best: bool) -> None:
+        card = {"epoch": self.step / self.steps_per_epoch, "best": self.best, "seed": self.settings.seed}
+        folder = save_checkpoint(self.settings.output_dir, self.step, self.model.student.state_dict(), training, card,
+                                 is_best, self.settings.keep_checkpoints)
+        self._log("checkpoint", step=self.step, folder=folder.name)
+
+    def _resume(self) -> None:
+        """Go on from the newest checkpoint of output_dir, if there is one."""
+        checkpoint = latest_checkpoint(self.settings.output_dir)
+        if checkpoint is None:
+            return
+        state = checkpoint.training_state()
+        for name, tensor in self.model.state_dict().items():
+            tensor.set_value(state[f"model/{name}"])
+        restore_optimizer(self.optimizer, self.model, _below("optimizer/", state))
+        if self.ema:
+            self.ema.restore(_below("ema/", state))
+        self.step, self.best = checkpoint.step, checkpoint.card["best"]
+        if is_main():
+            done = "already finished" if self.step >= self.total_steps else "going on"
+            print(f"{done}: {checkpoint.folder} holds step {self.step} of {self.total_steps}", flush=True)
+
+    def _report(self, progress: Progress, losses: Losses, images_per_s: float) -> None:
+        epoch, total = self.step / self.steps_per_epoch, float(losses.total)
+        rate = self.schedule(self.step - 1)
+        parts = {name: float(part) for name, part in losses.parts.items()}
+        progress.update(self.step, f"epoch {epoch:.2f}  loss {total:.4f}  lr {rate:.5g}  {images_per_s:.0f} images/s")
+        self._log("train", step=self.step, epoch=epoch, loss=total, parts=parts, lr=rate, images_per_s=images_per_s,
+                  unreadable=len(self.unreadable.rows))
+
+    def _log(self, event: str, **values) -> None:
+        if self.log:
+            self.log.write(event, **values)
+
+    def _stop_not_finite(self, losses: Losses, batch: dict) -> None:
+        """Name the loss terms and the images; the checkpoints stay as they are."""
+        parts = ", ".join(f"{name} = {float(part)}" for name, part in losses.parts.items())
+        manifest = self.loader.dataset.manifest
+        files = [manifest.place(int(row)) for row in batch["index"].numpy()]
+        listing = Path(self.settings.output_dir) / f"not_finite_rank{rank()}.txt"
+        with atomic_write(listing) as out:
+            out.writelines(f"{file}\n" for file in files)
+        raise InputError(f"the loss is not finite at step {self.step + 1}: {parts}. The batch's {len(files)} images are "
+                         f"listed in {listing}; the first is {files[0]}. Lower the learning rate or look at these images; "
+                         "the last checkpoint is good.")
+
+
+def _below(prefix: str, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name[len(prefix):]: value for name, value in state.items() if name.startswith(prefix)}
