@@ -11,7 +11,7 @@ from typing import NamedTuple, Optional
 
 import cv2
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 MAX_PIXELS = 100_000_000
 MAX_BYTES = 1 << 29
@@ -142,12 +142,15 @@ def _decode_any(data: bytes) -> np.ndarray:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS}, and only "
                                       "JPEG can be decoded reduced")
-            turn = image.getexif().get(_ORIENTATION, 1)
-            return _upright(_deep_rgb(data, image) if _is_deep(data, image) else _rgb(image), turn)
+            image.load()        # before asking for the orientation: both libraries turn TIFF files on their own
+            pixels = _deep_rgb(data, image) if _is_deep(data, image) else _rgb(image)
+            return _upright(pixels, image.getexif().get(_ORIENTATION, 1))
     except ImageError:
         raise
+    except UnidentifiedImageError as error:     # its own message holds a memory address, which no two runs share
+        raise ImageError("neither OpenCV nor Pillow knows this format") from error
     except Exception as error:  # the decoders of Pillow raise nearly every class there is on damaged files
-        raise ImageError(f"{type(error).__name__}: {error}") from error
+        raise ImageError(str(error) or "damaged file") from error
 
 
 def _is_deep(data: bytes, image: Image.Image) -> bool:

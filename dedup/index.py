@@ -22,6 +22,7 @@ from .matcher import Matcher
 from .options import Options
 from .picture import describe, mean_colour
 from .reference import References
+from .threads import one_thread
 
 FORMAT = 1
 _CHUNK = 64                     # pictures handed to an embedding at once
@@ -65,7 +66,7 @@ class ReferenceIndex:
         options = options or Options()
         names = list(dict.fromkeys(reference_paths))
         read, errors = [], []
-        with voting.one_thread():
+        with one_thread():
             for name, entry in zip(names, map(partial(_describe_reference, os.fspath(root), options), names)):
                 if isinstance(entry, Failure):
                     errors.append(entry)
@@ -90,7 +91,7 @@ class ReferenceIndex:
         """
         names = list(query_paths)
         result = ShardResult([], [], [], {"images": 0, "truncated": 0, "no_local_features": 0})
-        with voting.one_thread():
+        with one_thread():
             for start in range(0, len(names), _CHUNK):
                 self._match_chunk(names[start:start + _CHUNK], root, result)
         return result
@@ -177,7 +178,7 @@ def fingerprint(names: Iterable[str], options: Options, root="") -> str:
 def _describe_reference(root: str, options: Options, name: str):
     """(SHA-256, Picture, mean colour) of one reference, or why not."""
     try:
-        with voting.one_thread():
+        with one_thread():
             data = read_bytes(os.path.join(root, name))
             return hashlib.sha256(data).digest(), describe(data, options), mean_colour(data)
     except ImageError as error:

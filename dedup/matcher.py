@@ -111,10 +111,10 @@ class Matcher:
 
     def _without_geometry(self, name: str, picture: Picture, data: bytes, near: dict,
                           cosines: Optional[np.ndarray]) -> list[Match]:
-        """Pictures nothing can align: flat ones of equal hash and colour, and what an embedding is sure of."""
+        """Pictures that cannot be aligned: nearly flat ones of equal hash and colour, and what an embedding is sure of."""
         matches = []
         for row, (distance, orientation) in near.items():
-            if distance <= self.options.flat_hash_radius and (picture.is_flat or self.references.is_flat(row)):
+            if distance <= self.options.flat_hash_radius and (picture.is_sparse or self.references.is_sparse(row)):
                 if np.abs(mean_colour(data) - self.references["colour"][row]).max() <= self.options.flat_colour:
                     matches.append(Match(name, self.names[row], "hash", 0, 0.0, distance, _at(cosines, row), None,
                                          orientation in _MIRRORED_ORIENTATIONS))

@@ -18,7 +18,7 @@ class Options:
         contrast: contrast threshold of the SIFT detector; lower finds more, and fainter, key points.
         hash_radius: Hamming distance, of 256 bits, up to which two perceptual hashes propose a pair.
         hash_quality: least quality, in [0, 100], of a hash that may propose a pair of textured images.
-        flat_hash_radius: the same distance for images without key points, which nothing else can confirm.
+        flat_hash_radius: the same distance for images with next to no key points, which nothing else can confirm.
         flat_colour: largest difference of the mean colour of such images, grey levels of 255 per channel.
         neighbours: nearest reference descriptors that vote, per descriptor.
         max_distance: squared distance of unit descriptors above which they do not vote, in [0, 2].

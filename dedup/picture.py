@@ -13,6 +13,7 @@ from .sift import Features
 
 THUMBNAIL = 160                 # pixels on the longer side
 LOCAL_FEATURES = 4              # key points below which a picture counts as flat
+SPARSE = 16                     # key points below which copies cannot be counted on to share five of them
 _SMALLEST_FILE = 8              # pixels on a side
 
 
@@ -41,6 +42,11 @@ class Picture(NamedTuple):
     def is_flat(self) -> bool:
         """Without local features: hash and embedding are all there is."""
         return len(self.view.features.sizes) < LOCAL_FEATURES
+
+    @property
+    def is_sparse(self) -> bool:
+        """With so few local features that geometry may fail on an untouched copy."""
+        return len(self.view.features.sizes) < SPARSE
 
 
 def describe(data: bytes, options: Options) -> Picture:

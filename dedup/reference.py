@@ -8,7 +8,7 @@ import numpy as np
 
 from . import hashes
 from .files import atomic_write
-from .picture import LOCAL_FEATURES, THUMBNAIL, Picture, View
+from .picture import SPARSE, THUMBNAIL, Picture, View
 from .sift import Features
 
 
@@ -63,9 +63,9 @@ class References:
                     self["thumbnail"][row, :height, :width])
         return view.mirrored() if mirrored else view
 
-    def is_flat(self, row: int) -> bool:
-        """Without local features?"""
-        return bool(np.diff(self["offsets"][row:row + 2])[0] < LOCAL_FEATURES)
+    def is_sparse(self, row: int) -> bool:
+        """With so few local features that geometry may fail on an untouched copy?"""
+        return bool(np.diff(self["offsets"][row:row + 2])[0] < SPARSE)
 
     def save(self, folder) -> None:
         """Write every column to `folder` as an .npy file."""

@@ -7,7 +7,7 @@ import json
 import multiprocessing
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor, as_completed
+from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import NamedTuple, Optional
@@ -33,6 +33,7 @@ class Plan(NamedTuple):
     folder: str
     root: str
     index: str
+    index_fingerprint: str
     fingerprint: str
     shards: int
 
@@ -77,7 +78,8 @@ def make_plan(folder, pool: Source, index_folder, index_fingerprint: str, shard_
     content = {"pool_sha256": pool.sha256, "pool_images": len(pool.paths), "index": index_fingerprint,
                "shard_size": shard_size}
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    plan = Plan(os.fspath(folder), pool.root, os.fspath(index_folder), digest, -(-len(pool.paths) // shard_size))
+    plan = Plan(os.fspath(folder), pool.root, os.fspath(index_folder), index_fingerprint, digest,
+                -(-len(pool.paths) // shard_size))
     file = folder / "plan.json"
     if file.exists():
         _require_same(file, content)
@@ -102,7 +104,7 @@ def _require_same(file: Path, content: dict) -> None:
 
 def run_shard(plan: Plan, shard: int, embed: Optional[Embed] = None) -> int:
     """Do one shard and write its result; returns its number. Safe to repeat, and to run anywhere."""
-    result = _open_index(plan.index, embed).match(plan.names(shard), plan.root)
+    result = _open_index(plan.index, plan.index_fingerprint, embed).match(plan.names(shard), plan.root)
     best = result.best()
     blamed = set(map(id, best))
     write_json(plan.result_file(shard), {
@@ -116,15 +118,14 @@ def run_shard(plan: Plan, shard: int, embed: Optional[Embed] = None) -> int:
 
 
 @lru_cache(maxsize=1)
-def _open_index(folder: str, embed: Optional[Embed]) -> ReferenceIndex:
-    return ReferenceIndex.load(folder, embed)
+def _open_index(folder: str, expected: str, embed: Optional[Embed]) -> ReferenceIndex:
+    return ReferenceIndex.load(folder, embed, expected)
 
 
 def run_shards(plan: Plan, embed: Optional[Embed], executor: Optional[Executor]) -> Iterator[int]:
     """Do what is not yet done, and yield every shard when it is: first the old ones, then as they come."""
     todo = [shard for shard in range(plan.shards) if not plan.result_file(shard).exists()]
     yield from sorted(set(range(plan.shards)) - set(todo))
-    _open_index.cache_clear()
     if executor is None:
         yield from map(partial(run_shard, plan, embed=embed), todo)
         return
@@ -132,6 +133,10 @@ def run_shards(plan: Plan, embed: Optional[Embed], executor: Optional[Executor])
     try:
         for future in as_completed(futures):
             yield future.result()
+    except BrokenExecutor as error:
+        raise InputError("a worker process died: it was killed, ran out of memory, or a script called this outside of "
+                         "`if __name__ == \"__main__\":`. What is done is kept: run the same again, perhaps with fewer "
+                         "workers.") from error
     finally:
         for future in futures:
             future.cancel()

@@ -16,8 +16,8 @@ from .images import ImageError, decode_colour, read_bytes
 from .match import Match
 from .options import Options
 from .picture import describe
+from .threads import one_thread
 from .verify import verify
-from .voting import one_thread
 
 _GAP = 8                        # pixels between pictures
 _LINE_HEIGHT = 18               # pixels of a line of text

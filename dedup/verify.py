@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple, Optional
 
 import cv2
+import faiss
 import numpy as np
 
 from . import geometry, sift
@@ -20,6 +21,8 @@ _FLOOR = 4.0            # least variance in the denominator: noise on a flat pat
 _TEXTURED = 9.0         # variance above which a window is judged
 _CORRELATED = 0.6
 _LEAST_WINDOWS = 50
+_NEIGHBOURHOOD_PX = 20  # of a 256-pixel image: where a refined match may lie
+_HOPEFUL = 0.3          # agreement from which a failed map is worth refining
 
 
 class Check(NamedTuple):
@@ -48,16 +51,24 @@ _NOTHING = Check(0, 0.0, None, np.zeros((0, 2), np.float32), np.zeros((0, 2), np
 def verify(query: View, reference: View, options: Options) -> Check:
     """Check whether `query` is an edited copy of `reference` (not of its mirror image: see `View.mirrored`).
 
-    If the pixels disagree although points agree, the points may sit on an overlay both wear: they are taken out and
-    the rest gets a second chance.
+    A map that nearly convinces is refined with matches it helps to find. If the pixels disagree although many points
+    agree, those may sit on an overlay both wear: they are taken out and the rest gets a second chance.
     """
     rows, columns = mutual_matches(query.features.descriptors, reference.features.descriptors, options.ratio)
     points = query.features.points[rows], reference.features.points[columns]
     first, is_inlier = _check(query, reference, *points, options)
-    if first.is_copy(options) or first.inliers < options.min_inliers:
+    if first.is_copy(options):
         return first
-    second, _ = _check(query, reference, points[0][~is_inlier], points[1][~is_inlier], options)
-    return second if second.is_copy(options) else first
+    if first.agreement >= _HOPEFUL:
+        guided = guided_matches(query, reference, first.affine, options)
+        refined, _ = _check(query, reference, *guided, options)
+        if refined.is_copy(options):
+            return refined
+    if first.inliers >= options.min_inliers:
+        second, _ = _check(query, reference, points[0][~is_inlier], points[1][~is_inlier], options)
+        if second.is_copy(options):
+            return second
+    return first
 
 
 def mutual_matches(query: np.ndarray, reference: np.ndarray, ratio: float) -> tuple[np.ndarray, np.ndarray]:
@@ -67,13 +78,31 @@ def mutual_matches(query: np.ndarray, reference: np.ndarray, ratio: float) -> tu
     """
     if len(query) == 0 or len(reference) < 2:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
-    q, r = sift.rootsift(query), sift.rootsift(reference)
-    squared = np.maximum((q * q).sum(1)[:, None] + (r * r).sum(1)[None, :] - 2 * (q @ r.T), 0)
+    squared = _squared_distances(query, reference)
     nearest = squared.argmin(axis=1)
-    every = np.arange(len(q))
+    every = np.arange(len(squared))
     two = np.partition(squared, 1, axis=1)[:, :2]
-    keep = (two[:, 0] <= ratio * ratio * two[:, 1]) & (squared.argmin(axis=0)[nearest] == every)
+    is_clear = (two[:, 1] > 0) & (two[:, 0] <= ratio * ratio * two[:, 1])
+    keep = is_clear & (squared.argmin(axis=0)[nearest] == every)
     return every[keep], nearest[keep]
+
+
+def guided_matches(query: View, reference: View, affine: np.ndarray, options: Options) -> tuple[np.ndarray, np.ndarray]:
+    """Points [n, 2] of both pictures that match near where `affine` says; no ratio test, so repeated detail counts."""
+    squared = _squared_distances(query.features.descriptors, reference.features.descriptors)
+    place = geometry.apply(affine, query.features.points)
+    far = np.abs(place[:, None] - reference.features.points[None]).max(axis=2) > _NEIGHBOURHOOD_PX * options.size / 256
+    squared[far] = np.inf
+    nearest = squared.argmin(axis=1)
+    every = np.arange(len(squared))
+    keep = squared[every, nearest] < options.max_distance * sift.SCALE ** 2
+    keep &= squared.argmin(axis=0)[nearest] == every
+    return query.features.points[keep], reference.features.points[nearest[keep]]
+
+
+def _squared_distances(query: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Between RootSIFT vectors, in units of 1 / SCALE ** 2; float32 [n, m]."""
+    return faiss.pairwise_distances(sift.rootsift(query), sift.rootsift(reference))
 
 
 def _check(query: View, reference: View, source: np.ndarray, target: np.ndarray,

@@ -1,13 +1,10 @@
 """Candidates: nearest descriptors vote for their picture, if they agree on a rotation and a scale.
 
 Source: Jegou, Douze and Schmid, "Hamming embedding and weak geometric consistency for large scale image search",
-ECCV 2008; the inverted index is faiss's.
+ECCV 2008, and "On the burstiness of visual elements", CVPR 2009; the inverted index is faiss's.
 """
 from __future__ import annotations
 
-import contextlib
-
-import cv2
 import faiss
 import numpy as np
 
@@ -21,19 +18,6 @@ _SCALE_BINS = 24                # of half an octave, from a 64th to 64 times
 _PER_LIST = 256                 # descriptors in a list of the compressed index, about
 _TRAINING_PER_LIST = 64
 _LISTS = (1, 16_384)
-
-
-@contextlib.contextmanager
-def one_thread():
-    """One thread for OpenCV and faiss inside: processes are the parallelism here, and several share a machine."""
-    before = cv2.getNumThreads(), faiss.omp_get_max_threads()
-    cv2.setNumThreads(1)
-    faiss.omp_set_num_threads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(before[0])
-        faiss.omp_set_num_threads(before[1])
 
 
 def build_descriptor_index(descriptors: np.ndarray, options: Options) -> faiss.Index:
@@ -100,7 +84,8 @@ class Votes:
 
         Every match votes with the difference of the two angles and the ratio of the two sizes. A picture's score is
         the smaller of the two largest sums of two neighbouring bins. A descriptor has one vote per picture, and
-        weighs the less the more pictures it hits: overlays and repeated texture hit many.
+        weighs the less the more pictures it hits, by the square root of their number: overlays and repeated texture
+        hit many.
 
         Args:
             features: of the query picture.
@@ -116,7 +101,7 @@ class Votes:
         target = 2 * picture + mirrored
         _, first = np.unique(query * (2 * len(self.offsets)) + target, return_index=True)
         query, rows, mirrored, target = query[first], rows[first], mirrored[first], target[first]
-        weight = 1 / np.bincount(query)[query]
+        weight = np.bincount(query)[query] ** -0.5
         angles = np.where(mirrored, 180 - self.angles[rows], self.angles[rows])
         turn = ((angles - features.angles[query]) % 360 // (360 / _ANGLE_BINS)).astype(np.int64) % _ANGLE_BINS
         octaves = np.floor(2 * np.log2(self.sizes[rows] / features.sizes[query])).astype(np.int64)

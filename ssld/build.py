@@ -2,20 +2,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import paddle
 from paddle import nn
 
+from .checks import positive_int
 from .config import Config
 from .data.dataset import DATASETS, ImageNetDataset
 from .data.loader import Loader, StepSampler
 from .data.manifest import check_labels, refuse_overlap
 from .device import is_main, rank, world_size
 from .distiller import Distiller, Term, check_needs
-from .errors import InputError
+from .errors import InputError, located
 from .methods import METHODS
 from .models.freeze import Frozen
 from .models.weights import load_weights
@@ -24,7 +25,7 @@ from .optim.ema import EMA
 from .optim.optimizers import OPTIMIZERS
 from .optim.param_groups import apply_lr_multipliers
 from .optim.schedules import SCHEDULES, Schedule
-from .registry import check_arguments
+from .registry import check_arguments, check_keys
 from .teachers.engines import make_engine
 from .teachers.live import LiveTeacher
 from .train.evaluate import Evaluation, evaluate
@@ -35,11 +36,12 @@ from .train.trainer import Trainer
 SECTIONS = ("Global", "Arch", "Loss", "Optimizer", "DataLoader", "Metric", "AMP", "EMA")
 
 
-def build_settings(config: Config) -> Settings:
-    """The Global section, checked."""
-    config.check_sections(SECTIONS)
+def build_settings(config: Config, sections: Sequence[str] = SECTIONS) -> Settings:
+    """The Global section, checked; other sections than `sections` are refused."""
+    config.check_sections(sections)
     check_arguments(Settings, config.section("Global"), config.where("Global"))
-    return Settings(**config.section("Global"))
+    with located(config.file):
+        return Settings(**config.section("Global"))
 
 
 def build_student(config: Config, load: bool = True) -> nn.Layer:
@@ -53,32 +55,42 @@ def build_student(config: Config, load: bool = True) -> nn.Layer:
     options.pop("trainable", None)
     network = _network(options, config.where("Arch", "student"), load)
     if multipliers is not None:
-        apply_lr_multipliers(network, multipliers)
+        with located(config.where("Arch", "student")):
+            apply_lr_multipliers(network, multipliers)
     return network
 
 
 def build_teacher(config: Config) -> LiveTeacher | None:
-    """Arch.teacher: a frozen network with its weights; None when the section is absent or null.
+    """Arch.teacher: a frozen network as a teacher; None when the section is absent or null.
 
     Keys: name, class_num, pretrained (as for the student), engine, batch_norm, min_top1, and whatever the backbone takes.
     """
-    if not config.section("Arch").get("teacher"):
+    section = config.section("Arch").get("teacher")
+    if not section:
         return None
+    network = build_frozen_network(config)
+    return LiveTeacher(make_engine(network, section.get("engine", "auto"), section.get("batch_norm", "running")))
+
+
+def build_frozen_network(config: Config) -> nn.Layer:
+    """The network of Arch.teacher with its weights.
+
+    Raises:
+        InputError: no weights are given, or they do not fit.
+    """
     where, options = config.where("Arch", "teacher"), _network_options(config, "teacher")
-    engine, batch_norm = options.pop("engine", "auto"), options.pop("batch_norm", "running")
-    options.pop("min_top1", None)
+    for key in ("engine", "batch_norm", "min_top1"):
+        options.pop(key, None)
     if not options.get("pretrained"):
         raise InputError(f"{where} needs 'pretrained', the path of the teacher's weights: a frozen teacher with random "
                          "weights would teach noise.")
-    return LiveTeacher(make_engine(_network(options, where), engine, batch_norm))
+    return _network(options, where, part="teacher")
 
 
 def build_terms(config: Config) -> list[Term]:
     """Loss.Train: a list of one-key mappings such as {JSDivLoss: {weight: 1.0}}."""
     section = config.section("Loss")
-    unknown = set(section) - {"Train"}
-    if unknown:
-        raise InputError(f"{config.where('Loss')} has no option '{sorted(unknown)[0]}'. Did you mean 'Train'?")
+    check_keys(section, ("Train",), config.where("Loss"))
     terms = []
     for place, entry in enumerate(section.get("Train") or []):
         where = config.where("Loss", "Train", place)
@@ -88,10 +100,10 @@ def build_terms(config: Config) -> list[Term]:
         options = dict(options or {})
         weighting = {key: options.pop(key) for key in ("weight", "warmup_epochs") if key in options}
         method = METHODS.build(name, options, where)
-        try:
+        with located(f"{where}.{name}"):
             terms.append(Term(method, **weighting))
-        except InputError as error:
-            raise InputError(f"{where}.{name}: {error}") from error
+    if not terms:
+        raise InputError(f"{config.where('Loss', 'Train')} is empty: expected at least one loss, such as JSDivLoss.")
     return terms
 
 
@@ -101,9 +113,13 @@ def build_distiller(config: Config) -> Distiller:
     if not config.section("Arch").get("teacher"):
         for term in terms:
             check_needs(term.method, None)
+    else:
+        _same_class_num(config)
     student = build_student(config)
     trainable = config.section("Arch")["student"].get("trainable")
-    return Distiller(student, build_teacher(config), terms, Frozen(student, trainable) if trainable else None)
+    with located(config.where("Arch", "student")):
+        frozen = Frozen(student, trainable) if trainable else None
+    return Distiller(student, build_teacher(config), terms, frozen)
 
 
 def build_dataset(config: Config, mode: str, seed: int = 0) -> ImageNetDataset:
@@ -119,10 +135,8 @@ def build_train_loader(config: Config, settings: Settings) -> Loader:
     dataset = build_dataset(config, "Train", settings.seed)
     sampler = _sampler_options(config, "Train")
     loading = _loading_options(config, "Train")
-    try:
+    with located(f"{config.where('DataLoader', 'Train')}: {dataset.manifest.source}"):
         steps = StepSampler(len(dataset), seed=settings.seed, rank=rank(), world=world_size(), **sampler)
-    except InputError as error:
-        raise InputError(f"{config.where('DataLoader', 'Train')}: {dataset.manifest.source}: {error}") from error
     return Loader(dataset, steps, **loading)
 
 
@@ -164,7 +178,8 @@ def build_optimizer(config: Config, network: nn.Layer, learning_rate: float):
 def build_precision(config: Config) -> Precision:
     """AMP: mixed precision, which is off by default."""
     check_arguments(Precision, config.section("AMP"), config.where("AMP"))
-    return Precision(**config.section("AMP"))
+    with located(config.file):
+        return Precision(**config.section("AMP"))
 
 
 def build_trainer(config: Config) -> Trainer:
@@ -172,9 +187,9 @@ def build_trainer(config: Config) -> Trainer:
     settings = build_settings(config)
     paddle.seed(settings.seed)
     np.random.seed(settings.seed)           # some backbones of PaddleClas draw from numpy's global generator
+    model = build_distiller(config)
     loader = build_train_loader(config, settings)
     measure = evaluator(config) if has_evaluation(config) else None
-    model = build_distiller(config)
     _check_lists(config, model, loader.dataset, measure.dataset if measure else None)
     steps_per_epoch = settings.iter_per_epoch or loader.sampler.steps_per_pass // settings.update_freq
     if not steps_per_epoch:
@@ -185,7 +200,8 @@ def build_trainer(config: Config) -> Trainer:
     ema = None
     if config.section("EMA"):
         check_arguments(EMA, config.section("EMA"), config.where("EMA"), injected=["network"])
-        ema = EMA(model.student, **config.section("EMA"))
+        with located(config.file):
+            ema = EMA(model.student, **config.section("EMA"))
     return Trainer(model, loader, optimizer, schedule, settings,
                    (lambda: measure(model.student)) if measure else None, ema, build_precision(config))
 
@@ -212,35 +228,42 @@ def check_teacher(config: Config, teacher: LiveTeacher) -> Evaluation | None:
     return evaluation
 
 
+def _same_class_num(config: Config) -> None:
+    """Refuse a teacher whose classes are not the student's."""
+    student, teacher = (_network_options(config, part) for part in ("student", "teacher"))
+    if student["class_num"] != teacher["class_num"]:
+        raise InputError(f"{config.where('Arch')}: student and teacher disagree on the number of classes: {student['name']} "
+                         f"has class_num {student['class_num']}, {teacher['name']} has {teacher['class_num']}. Set both to "
+                         "that of the teacher's weights.")
+
+
 def _network_options(config: Config, part: str) -> dict[str, Any]:
     options = config.section("Arch").get(part)
     if not isinstance(options, Mapping):
         raise InputError(f"{config.where('Arch')} needs '{part}: {{name: ..., class_num: ...}}'.")
-    unknown = set(config.section("Arch")) - {"student", "teacher"}
-    if unknown:
-        raise InputError(f"{config.where('Arch')} has no option '{sorted(unknown)[0]}'; it holds 'student' and 'teacher'.")
+    check_keys(config.section("Arch"), ("student", "teacher"), config.where("Arch"))
     for key in ("name", "class_num"):
         if key not in options:
             raise InputError(f"{config.where('Arch', part)} needs the option '{key}'.")
     return dict(options)
 
 
-def _network(options: dict, where: str, load: bool = True) -> nn.Layer:
+def _network(options: dict, where: str, load: bool = True, part: str = "student") -> nn.Layer:
     """A network from its options, with its weights."""
     pretrained, use_ssld = options.pop("pretrained", False), options.pop("use_ssld", False)
     network = build_network(where=where, **options)
     if pretrained and load:
-        try:
-            load_weights(network, published_weights(options["name"], use_ssld) if pretrained is True else pretrained)
-        except InputError as error:
-            raise InputError(f"{where}.pretrained: {error}") from error
+        with located(f"{where}.pretrained"):
+            load_weights(network, published_weights(options["name"], use_ssld) if pretrained is True else pretrained, part)
     return network
 
 
 def _loader_section(config: Config, mode: str) -> Mapping:
+    check_keys(config.section("DataLoader"), ("Train", "Eval"), config.where("DataLoader"))
     section = config.section("DataLoader").get(mode)
     if not isinstance(section, Mapping):
         raise InputError(f"{config.where('DataLoader')} needs '{mode}' with dataset, sampler and loader.")
+    check_keys(section, ("dataset", "sampler", "loader"), config.where("DataLoader", mode))
     return section
 
 
@@ -265,10 +288,13 @@ def _loading_options(config: Config, mode: str) -> dict:
 def _topk(config: Config) -> tuple[int, ...]:
     """Metric.Eval: [{TopkAcc: {topk: [1, 5]}}]; top-1 is always measured."""
     topk = {1}
+    check_keys(config.section("Metric"), ("Train", "Eval"), config.where("Metric"))
     for place, entry in enumerate(config.section("Metric").get("Eval") or [{"TopkAcc": {"topk": [1, 5]}}]):
         if not isinstance(entry, Mapping) or set(entry) != {"TopkAcc"}:
             raise InputError(f"{config.where('Metric', 'Eval', place)}: expected TopkAcc, found {entry!r}.")
-        topk |= set((entry["TopkAcc"] or {}).get("topk", [1, 5]))
+        options, where = entry["TopkAcc"] or {}, config.where("Metric", "Eval", place, "TopkAcc")
+        check_keys(options, ("topk",), where)
+        topk |= {positive_int(f"{where}.topk", k) for k in options.get("topk", [1, 5])}
     return tuple(sorted(topk))
 
 

@@ -35,6 +35,14 @@ def fraction(name: str, value):
     return value
 
 
+def numbers(name: str, value, count: int | None = None) -> list:
+    """`value` as a list if it is one of numbers, `count` of them."""
+    whole = isinstance(value, (list, tuple)) and count in (None, len(value))
+    if not whole or not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value):
+        raise InputError(f"{name} must be a list of {'' if count is None else f'{count} '}numbers, not {value!r}.")
+    return list(value)
+
+
 def one_of(name: str, value, choices: Mapping | Iterable):
     """`value` if it is among `choices`; of a mapping, what stands behind it."""
     if value not in choices:

@@ -14,11 +14,14 @@ from .errors import InputError
 from .registry import nearest
 
 
+_MERGE = "tag:yaml.org,2002:merge"              # the key "<<"
+
+
 class _Loader(yaml.SafeLoader):
     """YAML as people mean it: 7e-5 is a number, and a key that stands twice is an error."""
 
     def construct_mapping(self, node, deep=False):
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value if key.tag != _MERGE]
         for key in keys:
             if keys.count(key) > 1:
                 raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
@@ -128,7 +131,7 @@ def _read_with_bases(file: Path, seen: tuple[Path, ...]) -> dict:
         raise InputError(f"{file} is not valid YAML: {error}") from error
     if not isinstance(data, dict):
         raise InputError(f"{file}: expected sections such as 'Arch:', found {type(data).__name__}.")
-    bases = data.pop("_BASE_", [])
+    bases = data.pop("_BASE_", None) or []
     merged: dict = {}
     for base in [bases] if isinstance(bases, str) else bases:
         merged = merge(merged, _read_with_bases(file.parent / base, (*seen, file.resolve())))

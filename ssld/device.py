@@ -55,6 +55,12 @@ def world_size() -> int:
     return dist.get_world_size()
 
 
+def wait_for_all() -> None:
+    """Return when every process has come here."""
+    if world_size() > 1:
+        dist.barrier()
+
+
 def is_main() -> bool:
     """Whether this process is the one that prints and writes files."""
     return rank() == 0

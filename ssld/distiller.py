@@ -4,6 +4,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import paddle
 from paddle import nn
 
 from .checks import not_negative
@@ -60,7 +61,7 @@ class Distiller(nn.Layer):
         for term in terms:
             check_needs(term.method, teacher)
         self.student = student
-        self.teacher = teacher
+        object.__setattr__(self, "teacher", teacher)        # past Layer, which would adopt a teacher that is one too
         self.methods = nn.LayerList([term.method for term in terms])
         self.terms = list(terms)
         self.names = _names(terms)
@@ -69,7 +70,8 @@ class Distiller(nn.Layer):
 
     def forward(self, batch: Batch) -> Losses:
         """The losses of a batch; see `ssld.outputs`."""
-        teacher = self.teacher(batch) if self.teacher else None
+        with paddle.no_grad():
+            teacher = self.teacher(batch) if self.teacher is not None else None
         student = Outputs(self.student(batch["image"]))
         if teacher is not None and teacher.logits.shape != student.logits.shape:
             raise InputError(f"teacher and student disagree on the number of classes: {teacher.logits.shape[-1]} and "
@@ -106,9 +108,6 @@ def check_needs(method: Method, teacher: Teacher | None) -> None:
 
 def _names(terms: Sequence[Term]) -> list[str]:
     """Class names; a second term of a class is called Name_2."""
-    names: list[str] = []
-    for term in terms:
-        base = type(term.method).__name__
-        count = sum(name.split("_")[0] == base for name in names)
-        names.append(base if not count else f"{base}_{count + 1}")
-    return names
+    classes = [type(term.method).__name__ for term in terms]
+    earlier = [classes[:place].count(name) for place, name in enumerate(classes)]
+    return [f"{name}_{count + 1}" if count else name for name, count in zip(classes, earlier)]

@@ -7,7 +7,7 @@ import inspect
 import pkgutil
 from collections.abc import Iterable, Mapping
 
-from .errors import InputError
+from .errors import InputError, located
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
@@ -17,6 +17,13 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if close:
         return f"Did you mean '{close[0]}'?"
     return f"Known: {', '.join(known)}." if known else "None is known."
+
+
+def check_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
+    """Refuse names that are not among `known`, showing the nearest one."""
+    for name in given:
+        if name not in known:
+            raise InputError(f"{where} has no option '{name}'. {nearest(name, known)}")
 
 
 def check_arguments(target, given: Iterable[str], where: str, injected: Iterable[str] = ()) -> None:
@@ -35,9 +42,8 @@ def check_arguments(target, given: Iterable[str], where: str, injected: Iterable
     injected = set(injected)
     options = {name for name, p in parameters.items() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)} - injected
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-    for name in given:
-        if name not in options and not takes_any:
-            raise InputError(f"{where} has no option '{name}'. {nearest(name, options)}")
+    if not takes_any:
+        check_keys(given, options, where)
     for name in options - set(given):
         parameter = parameters[name]
         if parameter.default is parameter.empty:
@@ -83,10 +89,8 @@ class Registry:
         accepted = inspect.signature(entry).parameters
         injected = {key: value for key, value in injected.items() if key in accepted}
         check_arguments(entry, arguments or {}, f"{where}.{name}", injected)
-        try:
+        with located(f"{where}.{name}"):
             return entry(**{**(arguments or {}), **injected})
-        except InputError as error:
-            raise InputError(f"{where}.{name}: {error}") from error
 
 
 def import_all(package: str) -> None:

@@ -27,12 +27,46 @@ class Visit(NamedTuple):
     pass_: int
 
 
-@DATASETS.register
-class ImageNetDataset(Dataset):
-    """The images of a list file, transformed; PaddleClas's name for `path label` lists of any data.
+class ManifestDataset(Dataset):
+    """The images of a Manifest, transformed.
 
     A sample is a dict: "image" float32 [3, H, W], "label" and "index" int64, and "unreadable" int64: -1, or the row
     of the image that could not be read.
+
+    Args:
+        manifest: which images.
+        transform: file -> array.
+        max_bad_fraction: unreadable images above this share of the list are an error.
+        seed: of the augmentation.
+    """
+
+    def __init__(self, manifest: Manifest, transform: Compose, max_bad_fraction: float = 0.001, seed: int = 0):
+        super().__init__()
+        self.manifest, self.transform, self.seed = manifest, transform, seed
+        self.max_bad_fraction = fraction("max_bad_fraction", max_bad_fraction)
+
+    def __len__(self) -> int:
+        return len(self.manifest)
+
+    def __getitem__(self, visit: Visit) -> dict[str, np.ndarray]:
+        """The sample of one visit; of an unreadable image, that of the next readable row of the list."""
+        unreadable = READABLE
+        for attempt in range(min(_ATTEMPTS, len(self))):
+            row = (visit.row + attempt) % len(self)
+            try:
+                image = self.transform(self.manifest.file(row), np.random.default_rng((self.seed, visit.pass_, row)))
+            except (ImageError, OSError):
+                unreadable = visit.row if unreadable == READABLE else unreadable
+                continue
+            return {"image": image, "label": self.manifest.label[row], "index": np.int64(row),
+                    "unreadable": np.int64(unreadable)}
+        raise InputError(f"{attempt + 1} images in a row cannot be read, beginning with {self.manifest.place(visit.row)}. "
+                         "Is the data's disk still there?")
+
+
+@DATASETS.register
+class ImageNetDataset(ManifestDataset):
+    """The images of a list file, transformed; PaddleClas's name for `path label` lists of any data.
 
     Args:
         image_root: folder that the list's paths are relative to.
@@ -49,31 +83,10 @@ class ImageNetDataset(Dataset):
 
     def __init__(self, image_root: str, cls_label_path: str, transform_ops: list, delimiter: str = " ",
                  check_files: bool = True, max_bad_fraction: float = 0.001, seed: int = 0, section: str = "dataset"):
-        super().__init__()
-        self.transform: Compose = build_transforms(transform_ops, f"{section}.transform_ops")
-        self.seed = seed
-        self.max_bad_fraction = fraction("max_bad_fraction", max_bad_fraction)
-        self.manifest = Manifest.read(cls_label_path, image_root, delimiter)
+        transform = build_transforms(transform_ops, f"{section}.transform_ops")
+        super().__init__(Manifest.read(cls_label_path, image_root, delimiter), transform, max_bad_fraction, seed)
         if check_files:
             self.manifest = _without_missing(self.manifest, self.max_bad_fraction)
-
-    def __len__(self) -> int:
-        return len(self.manifest)
-
-    def __getitem__(self, visit: Visit) -> dict[str, np.ndarray]:
-        """The sample of one visit; of an unreadable image, that of the next readable row of the list."""
-        unreadable = READABLE
-        for attempt in range(_ATTEMPTS):
-            row = (visit.row + attempt) % len(self)
-            try:
-                image = self.transform(self.manifest.file(row), np.random.default_rng((self.seed, visit.pass_, row)))
-            except (ImageError, OSError):
-                unreadable = visit.row if unreadable == READABLE else unreadable
-                continue
-            return {"image": image, "label": self.manifest.label[row], "index": np.int64(row),
-                    "unreadable": np.int64(unreadable)}
-        raise InputError(f"{_ATTEMPTS} images in a row cannot be read, beginning with {self.manifest.place(visit.row)}. "
-                         "Is the data's disk still there?")
 
 
 class UnreadableImages:
@@ -83,7 +96,7 @@ class UnreadableImages:
         dataset: whose images are counted.
     """
 
-    def __init__(self, dataset: ImageNetDataset):
+    def __init__(self, dataset: ManifestDataset):
         self.dataset = dataset
         self.rows: set[int] = set()
 

@@ -162,14 +162,14 @@ def refuse_overlap(train: Manifest, evaluation: Manifest) -> None:
     known = {str(evaluation.file(row)): row for row in range(len(evaluation))}
     shared = {row: known[str(train.file(row))] for row in range(len(train)) if str(train.file(row)) in known}
     if not shared and len(train) <= _BYTES_COMPARED:
-        shared = _same_bytes(train, evaluation)
+        shared = same_bytes(train, evaluation)
     if shared:
         pairs = "".join(f"\n  {train.place(a)} is {evaluation.place(b)}" for a, b in list(shared.items())[:_SHOWN])
         raise InputError(f"{len(shared)} images of the training list are in the evaluation list too, so the accuracy would "
                          f"mean nothing:{pairs}\nRemove them; `ssld expand` finds edited copies as well.")
 
 
-def _same_bytes(train: Manifest, evaluation: Manifest) -> dict[int, int]:
+def same_bytes(train: Manifest, evaluation: Manifest) -> dict[int, int]:
     """Row in `train` -> row in `evaluation`, where the files are equal byte by byte."""
     def sizes(manifest):
         return np.array([os.path.getsize(f) if os.path.exists(f) else -1 for f in map(manifest.file, range(len(manifest)))])

@@ -14,8 +14,8 @@ import numpy as np
 
 from dedup.images import read_colour
 
-from ..checks import positive
-from ..errors import InputError
+from ..checks import numbers, positive
+from ..errors import InputError, located
 from ..registry import Registry
 
 TRANSFORMS = Registry("transform")
@@ -120,9 +120,11 @@ class RandCropImage(Transform):
 
     def __init__(self, size, scale: Sequence[float] = (0.08, 1.0), ratio: Sequence[float] = (3 / 4, 4 / 3),
                  use_log_aspect: bool = False, interpolation: str = "bilinear"):
-        self.size, self.scale, self.ratio = _pair("size", size), tuple(scale), tuple(ratio)
+        self.size, self.scale, self.ratio = _pair("size", size), numbers("scale", scale, 2), numbers("ratio", ratio, 2)
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise InputError(f"scale must be [low, high] with 0 < low <= high <= 1, not {list(scale)}.")
+            raise InputError(f"scale must be [low, high] with 0 < low <= high <= 1, not {self.scale}.")
+        if not 0 < self.ratio[0] <= self.ratio[1]:
+            raise InputError(f"ratio must be [low, high] with 0 < low <= high, not {self.ratio}.")
         self.use_log_aspect = use_log_aspect
         self.interpolation = _interpolation(interpolation)
 
@@ -176,12 +178,15 @@ class NormalizeImage(Transform):
 
     def __init__(self, scale="1.0/255.0", mean: Sequence[float] = (0.485, 0.456, 0.406),
                  std: Sequence[float] = (0.229, 0.224, 0.225), order: str = ""):
-        if len(mean) != 3 or len(std) != 3 or min(std) <= 0:
-            raise InputError(f"mean and std must be three numbers each, std above 0; got {list(mean)} and {list(std)}.")
+        if min(numbers("std", std, 3)) <= 0:
+            raise InputError(f"std must be above 0, not {std}.")
         pixels = np.arange(256, dtype=np.float64) * _quotient(scale)
-        self.tables = [((pixels - m) / s).astype(np.float32) for m, s in zip(mean, std)]
+        self.tables = [((pixels - m) / s).astype(np.float32) for m, s in zip(numbers("mean", mean, 3), std)]
 
     def __call__(self, image, rng):
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise InputError(f"NormalizeImage takes uint8 [H, W, 3], found {image.dtype} {list(image.shape)}; put it before "
+                             "ToCHWImage, once.")
         planes = np.empty((3, *image.shape[:2]), np.float32)
         for plane, channel, table in zip(planes, cv2.split(image), self.tables):
             cv2.LUT(channel, table, dst=plane)
@@ -240,10 +245,8 @@ def build_transforms(ops: Sequence, where: str) -> Compose:
         if not isinstance(name, str):
             raise InputError(f"{where}[{place}]: expected one operator such as 'CropImage: {{size: 224}}', found {op!r}.")
         operators.append(TRANSFORMS.build(name, options, f"{where}[{place}]"))
-    try:
+    with located(where):
         return Compose(operators)
-    except InputError as error:
-        raise InputError(f"{where}: {error}") from error
 
 
 def _pair(name: str, size) -> tuple[int, int]:

@@ -64,7 +64,7 @@ class Variation(NamedTuple):
     Attributes:
         window: least and greatest side of the square that becomes a patch, in pixels of a 512 x 512 photograph.
         rotation: greatest angle either way, degrees in [0, 45].
-        jitter: brightness, contrast and saturation are multiplied by 1 - jitter to 1 + jitter, in [0, 1).
+        jitter: brightness, contrast and saturation are multiplied by 1 - jitter to 1 + jitter, in [0, 0.99].
         contrast: least standard deviation of a patch's grey levels, in [0, 127]; flatter ones are not taken.
     """
 

@@ -36,8 +36,8 @@ class JSDivLoss(Method):
         self.temperature = positive("temperature", temperature)
 
     def forward(self, student, teacher, batch):
-        log_p = log_softmax(student.logits / self.temperature)
-        log_q = log_softmax(teacher.logits / self.temperature)
+        log_p = log_softmax(student.logits, self.temperature)
+        log_q = log_softmax(teacher.logits.detach(), self.temperature)
         return self.divergence(log_p, log_q).mean()
 
 

@@ -28,6 +28,6 @@ class SoftCELoss(Method):
         self.teacher_temperature = positive("teacher_temperature", teacher_temperature)
 
     def forward(self, student, teacher, batch):
-        log_p = log_softmax(student.logits / self.temperature)
-        q = log_softmax(teacher.logits / self.teacher_temperature).exp()
+        log_p = log_softmax(student.logits, self.temperature)
+        q = log_softmax(teacher.logits.detach(), self.teacher_temperature).exp()
         return -(q * log_p).sum(-1).mean()

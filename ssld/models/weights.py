@@ -55,7 +55,7 @@ def find_weights(path: str | Path) -> Path:
         InputError: none of these exists.
     """
     path = Path(path)
-    candidates = [path, path.with_name(path.name + ".pdparams"), path / "student.pdparams", path / "best" / "student.pdparams"]
+    candidates = [path, Path(f"{path}.pdparams"), path / "student.pdparams", path / "best" / "student.pdparams"]
     for candidate in candidates:
         if candidate.is_file():
             return candidate
@@ -70,7 +70,11 @@ def _check_sum(file: Path) -> None:
     """
     card = file.parent / CARD
     if card.is_file():
-        expected = json.loads(card.read_text()).get("sha256", {}).get(file.name)
+        try:
+            expected = dict(json.loads(card.read_text())["sha256"]).get(file.name)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{card}, which notes the checksum of {file.name}, cannot be read: {error!r} Use another "
+                             "checkpoint, or remove the card if you trust the file.") from error
         if expected and sha256_file(file) != expected:
             raise InputError(f"{file} ({file.stat().st_size} bytes) was truncated or altered after it was written: its "
                              f"SHA-256 differs from the one in {card.name} beside it. Use another checkpoint.")
@@ -131,11 +135,11 @@ def _select_part(state, expected, path: Path, part: str | None) -> dict[str, np.
         stripped = {name[len(prefix):]: value for name, value in state.items() if name.startswith(prefix)}
         if stripped and set(stripped) & set(expected):
             fitting[prefix] = stripped
-    if part:
-        fitting = {prefix: value for prefix, value in fitting.items() if prefix.lower() == f"{part}."} or fitting
     whole = {prefix: value for prefix, value in fitting.items()
              if all(tuple(getattr(value.get(n), "shape", ())) == shape for n, shape in expected.items())}
     fitting = whole or fitting
+    if part:
+        fitting = {prefix: value for prefix, value in fitting.items() if prefix.lower() == f"{part}."} or fitting
     if len(fitting) > 1:
         raise InputError(f"{path} holds several networks that fit: {', '.join(fitting)} Say which one is meant, or export "
                          "it alone with `ssld export`.")

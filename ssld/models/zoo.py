@@ -18,7 +18,7 @@ from .small_resnet import SmallResNet
 
 OURS = {"SmallResNet": SmallResNet}
 _PREPARED = ("pretrained", "use_ssld", "lr_mult_list")      # ours to handle, for every backbone alike
-_prefixes = itertools.count()
+_networks = itertools.count()
 
 
 def build_network(name: str, class_num: int, where: str = "Arch", **options) -> nn.Layer:
@@ -34,18 +34,23 @@ def build_network(name: str, class_num: int, where: str = "Arch", **options) -> 
         InputError: unknown name or option; the nearest one is shown.
     """
     positive_int("class_num", class_num)
-    # Some backbones name their parameters themselves, and two of those must not meet; others number them per process,
-    # and an optimizer needs them unique. A prefix per network settles both.
-    with paddle.utils.unique_name.guard(f"net{next(_prefixes)}_"):
-        if name in OURS:
-            check_arguments(OURS[name], {"class_num": class_num, **options}, where)
-            return OURS[name](class_num=class_num, **options)
-        module = _backbones()
-        builder = getattr(module, name, None)
-        if name not in backbone_names():
-            raise InputError(f"{where}: there is no backbone '{name}'. {nearest(name, backbone_names())}")
+    if name in OURS:
+        builder = OURS[name]
+        check_arguments(builder, {"class_num": class_num, **options}, where)
+    elif name in backbone_names():
+        builder = getattr(_backbones(), name)
         _check_options(builder, options, f"{where} ({name})")
-        return builder(class_num=class_num, **options)
+    else:
+        raise InputError(f"{where}: there is no backbone '{name}'. {nearest(name, backbone_names())}")
+    # Some backbones name their parameters themselves, and Paddle refuses a second network of those names outside a
+    # guard; others number them. An optimizer tells parameters apart by name only, so every name gets a prefix.
+    prefix = f"net{next(_networks)}_"
+    with paddle.utils.unique_name.guard(prefix):
+        network = builder(class_num=class_num, **options)
+    for parameter in network.parameters():
+        if not parameter.name.startswith(prefix):
+            parameter.name = prefix + parameter.name
+    return network
 
 
 def published_weights(name: str, use_ssld: bool = False) -> str:

@@ -30,7 +30,7 @@ class EMA:
         for name, tensor in self.network.state_dict().items():
             average = self.average[name]
             if paddle.is_floating_point(tensor):
-                average.set_value(self.decay * average + (1 - self.decay) * tensor)
+                average.set_value(average + (1 - self.decay) * (tensor - average))      # exact for what stands still
             else:
                 average.set_value(tensor)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 import paddle
 from paddle import nn
 
-from ..checks import not_negative
+from ..checks import not_negative, numbers
 from ..errors import InputError
 from ..models.stages import stages_of
 
@@ -24,7 +24,7 @@ def apply_lr_multipliers(network: nn.Layer, lr_mult_list: Sequence[float]) -> No
         InputError: wrong length or a negative factor, naming the backbone and the expected length.
     """
     stages = stages_of(network)
-    if len(lr_mult_list) != len(stages.groups):
+    if len(numbers(f"lr_mult_list of {stages.family}", lr_mult_list)) != len(stages.groups):
         raise InputError(f"lr_mult_list of {stages.family} takes {len(stages.groups)} values (one per stage, input side "
                          f"first), found {len(lr_mult_list)}: {list(lr_mult_list)}.")
     for value in lr_mult_list:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..checks import not_negative, positive
+from ..checks import not_negative, numbers, positive
 from ..errors import InputError
 from ..registry import Registry
 
@@ -107,11 +107,12 @@ class Piecewise(Schedule):
 
     def __init__(self, learning_rate: Sequence[float], decay_epochs: Sequence[float], warmup_epoch: float = 0,
                  warmup_start_lr: float = 0.0, by_epoch: bool = False, epochs: int = 1, steps_per_epoch: int = 1):
-        if len(learning_rate) != len(decay_epochs) + 1:
+        rates, decay_epochs = numbers("learning_rate", learning_rate), numbers("decay_epochs", decay_epochs)
+        if len(rates) != len(decay_epochs) + 1:
             raise InputError(f"{len(decay_epochs)} decay_epochs need {len(decay_epochs) + 1} rates, found "
-                             f"{len(learning_rate)}.")
-        super().__init__(learning_rate[0], warmup_epoch, warmup_start_lr, by_epoch, epochs, steps_per_epoch)
-        self.rates, self.decay_epochs = list(learning_rate), list(decay_epochs)
+                             f"{len(rates)}.")
+        super().__init__(rates[0], warmup_epoch, warmup_start_lr, by_epoch, epochs, steps_per_epoch)
+        self.rates, self.decay_epochs = rates, decay_epochs
 
     def after_warmup(self, step, steps):
         epoch = (step + round(self.warmup_epoch * self.steps_per_epoch)) / self.steps_per_epoch

@@ -19,6 +19,7 @@ from ..device import cpu_threads
 from ..errors import InputError
 
 ENGINES = ("auto", "onednn_fp32", "eager")
+_BATCH_NORMS = (nn.BatchNorm, nn.layer.norm._BatchNormBase)        # two unrelated classes; PaddleClas uses both
 BATCH_NORM = ("running", "batch")
 
 
@@ -48,7 +49,7 @@ class EagerEngine:
         self.network = freeze(network)
         if one_of("batch_norm", batch_norm, BATCH_NORM) == "batch":
             for layer in network.sublayers():
-                if isinstance(layer, nn.layer.norm._BatchNormBase):
+                if isinstance(layer, _BATCH_NORMS):
                     layer.training = True
                     layer._momentum = 1.0           # running = 1 * running + 0 * batch
 

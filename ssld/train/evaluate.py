@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import paddle
 
 from ..data.dataset import READABLE, UnreadableImages
 from ..data.loader import in_order
@@ -56,7 +57,8 @@ def evaluate(network: Engine, dataset, batch_size: int, num_workers: int = 0, to
                          "be 'path label'.")
     unreadable, found = UnreadableImages(dataset), []
     for batch in in_order(dataset, batch_size, rank(), world_size(), num_workers):
-        logits = network(batch["image"]).numpy()
+        with paddle.no_grad():
+            logits = network(batch["image"]).numpy()
         label, index = batch["label"].numpy(), batch["index"].numpy()
         bad = batch["unreadable"].numpy()
         for place in unreadable.update(bad):

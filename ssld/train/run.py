@@ -1,16 +1,22 @@
 """A training run from its config: what `ssld train` and `ssld eval` do."""
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
-from dedup.files import write_json
+import paddle
+from paddle import nn
+
+from dedup.files import sha256_file, write_json
 
 from .. import build, device
 from ..config import Config
+from ..data.dataset import Visit
 from ..errors import InputError
+from ..export.student import export_student
 from ..models.weights import load_weights
-from ..teachers.engines import make_engine
+from ..teachers.engines import OneDNNProgram, make_engine
 from .evaluate import Evaluation
 
 CONFIG = "config.yaml"
@@ -34,9 +40,8 @@ def train(config: Config, dry_run: bool = False, restart: bool = False) -> Path 
     settings = build.build_settings(config)
     device.start(settings.device)
     folder = Path(settings.output_dir)
-    if restart and device.is_main() and not dry_run:
-        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-        (folder / CONFIG).unlink(missing_ok=True)
+    if restart and not dry_run:
+        _discard(folder)
     _same_run_or_none(config, folder)
     trainer = build.build_trainer(config)
     model = trainer.model
@@ -68,21 +73,68 @@ def evaluate_weights(config: Config, weights: str | None = None, engine: str = "
         engine: see `ssld.teachers.engines`.
         json_file: where to write the result as well.
     """
-    settings = build.build_settings(config)
-    device.start(settings.device)
-    if weights is None:
-        candidates = [Path(settings.output_dir) / name for name in ("best", "latest")]
-        weights = next((str(path) for path in candidates if path.exists()), None)
-        if weights is None:
-            raise InputError(f"{settings.output_dir} holds no checkpoint. Train first, or give --weights.")
-    network = build.build_student(config, load=False)
-    file = load_weights(network, weights, part="student")
+    network, file = trained_student(config, weights)
     evaluation = build.evaluator(config)(make_engine(network, engine))
     if device.is_main():
         print(f"{file}: {evaluation}", flush=True)
         if json_file:
             write_json(json_file, {"weights": str(file), **evaluation._asdict()})
     return evaluation
+
+
+def _discard(folder: Path) -> None:
+    """Remove what an earlier run left; no process goes on before that is done."""
+    if device.is_main():
+        for name in (CONFIG, "best", "latest"):
+            (folder / name).unlink(missing_ok=True)
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    device.wait_for_all()
+
+
+def trained_student(config: Config, weights: str | None = None) -> tuple[nn.Layer, Path]:
+    """The student with the weights of its run, and the file they came from.
+
+    Args:
+        config: of the run.
+        weights: file or checkpoint; by default the best of the run, or its latest.
+
+    Raises:
+        InputError: the run has no checkpoint, or the weights do not fit.
+    """
+    settings = build.build_settings(config)
+    device.start(settings.device)
+    if weights is None:
+        candidates = [Path(settings.output_dir) / name for name in ("best", "latest")]
+        weights = next((path for path in candidates if path.exists()), None)
+        if weights is None:
+            raise InputError(f"{settings.output_dir} holds no checkpoint. Train first, or give --weights.")
+    network = build.build_student(config, load=False)
+    return network, load_weights(network, weights, part="student")
+
+
+def export(config: Config, out: str, weights: str | None = None, use: str = "classification") -> list[Path]:
+    """Write the student of a run alone; its accuracy is measured on the exported inference model.
+
+    Args:
+        config: of the run; its evaluation list and transforms give the input size.
+        out: folder for the files; see `ssld.export.student`.
+        weights: see `trained_student`.
+        use: see `ssld.export.student`.
+    """
+    network, file = trained_student(config, weights)
+    measure = build.evaluator(config)
+    size = tuple(measure.dataset[Visit(0, 0)]["image"].shape[1:])
+    arch = {key: value for key, value in config.section("Arch")["student"].items()
+            if key not in ("pretrained", "trainable", "lr_mult_list", "use_ssld")}
+    source = {"weights": str(file), "sha256": sha256_file(file), "config": config.data}
+    files = export_student(network, arch, out, size, source, use)
+    program = OneDNNProgram(Path(out) / "inference")
+    evaluation = measure(lambda image: paddle.to_tensor(program(image.numpy())))
+    print(f"exported model: {evaluation}")
+    card = json.loads(files[-1].read_text())
+    write_json(files[-1], {**card, "accuracy": evaluation._asdict()})
+    print(f"wrote {', '.join(map(str, files))}", flush=True)
+    return files
 
 
 def _announce(config: Config, trainer) -> None:

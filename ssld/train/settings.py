@@ -48,4 +48,6 @@ class Settings:
         for name in ("iter_per_epoch", "save_steps"):
             if getattr(self, name) is not None:
                 positive_int(f"Global.{name}", getattr(self, name))
-        not_negative("Global.seed", self.seed)
+        if self.seed != 0:
+            positive_int("Global.seed", self.seed)
+        not_negative("Global.start_eval_epoch", self.start_eval_epoch)

@@ -156,6 +156,10 @@ class Trainer:
         return state
 
     def _save(self, training: dict[str, np.ndarray], is_best: bool) -> None:
+        broken = [name for name, value in training.items() if not np.isfinite(value).all()]
+        if broken:
+            raise InputError(f"step {self.step} left {len(broken)} tensors that are not finite, such as {broken[0]}. Lower "
+                             "the learning rate; nothing was saved, the last checkpoint is good.")
         card = {"epoch": self.step / self.steps_per_epoch, "best": self.best, "seed": self.settings.seed}
         folder = save_checkpoint(self.settings.output_dir, self.step, self.model.student.state_dict(), training, card,
                                  is_best, self.settings.keep_checkpoints)

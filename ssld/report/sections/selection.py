@@ -1,0 +1,134 @@
+"""What was selected: counts per class, scores, and the best and the last picture of every class."""
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ...errors import InputError
+from ..bars import ClassCounts, class_bars
+from ..charts import Chart, histogram, inline
+from ..expansion import ClassPicks, Expansion, Pick, picks_per_class, selection
+from ..markup import Html, figure, join, markup, number, paragraph, table
+from ..pictures import thumbnail
+from ..truth import COPY, FOREIGN, Known, judge_selection
+
+_CLASSES = 40                   # shown at most
+_PICTURES = 4                   # best and last ones per class
+
+
+class Compared(NamedTuple):
+    """What the section is about: one expansion, perhaps a second one, class names, perhaps the truth on the pool."""
+
+    expansion: Expansion
+    random: Expansion | None
+    names: list[str]
+    truth: dict[str, Known] | None
+
+    def name(self, label: int) -> str:
+        """The name of a class, or its number."""
+        return self.names[label] if label < len(self.names) else f"class {label}"
+
+
+def section(compared: Compared) -> Html:
+    """Charts, the comparison with another selection, and contact sheets."""
+    charts = selection_charts(compared)
+    shown, total = shown_classes(compared.expansion), len(compared.expansion.report["classes"]["selected"])
+    part = f"The {len(shown)} of {total:,} classes with the fewest selected images. " if len(shown) < total else ""
+    without = compared.expansion.report["classes"]["without_any"]
+    empty = markup("{} got no image: {}{}.", f"{len(without):,} of {total:,} classes", ", ".join(map(compared.name, without[:10])),
+                   " ..." if len(without) > 10 else "") if without else Html("Every class got images.")
+    return join([figure(inline(charts["Images per class"]), markup("{}{}", part, empty)),
+                 figure(inline(charts["Scores"]), "The teacher's probability of the class, all scored images and the selected ones."),
+                 _comparison(compared), _sheets(compared, shown)])
+
+
+def selection_charts(compared: Compared) -> dict[str, Chart]:
+    """Title -> chart."""
+    report, other = compared.expansion.report, compared.random and compared.random.report
+    classes, scores = report["classes"], report["score_histogram"]
+    rows = [ClassCounts(compared.name(label), classes["labelled"][label], classes["available"][label], classes["selected"][label],
+                        other["classes"]["selected"][label] if other else None) for label in shown_classes(compared.expansion)]
+    stepped = other["score_histogram"]["selected"] if other else None
+    return {"Images per class": class_bars(rows, "Images per class: labelled, available in the pool, selected",
+                                           "taken by the random selection" if other else ""),
+            "Scores": histogram(scores["edges"], scores["scored"], scores["selected"], "Histogram of the teacher's probabilities",
+                                ("scored", "selected", "random selection"), stepped)}
+
+
+def shown_classes(expansion: Expansion) -> list[int]:
+    """All classes, or those with the fewest selected images where there are too many to look at."""
+    selected = expansion.report["classes"]["selected"]
+    return sorted(sorted(range(len(selected)), key=lambda label: (selected[label], label))[:_CLASSES])
+
+
+def check_alike(expansion: Expansion, random: Expansion) -> None:
+    """Refuse two expansions of different tasks.
+
+    Raises:
+        InputError: they differ in the number of classes.
+    """
+    numbers = [len(e.report["classes"]["selected"]) for e in (expansion, random)]
+    if numbers[0] != numbers[1]:
+        raise InputError(f"{expansion.folder} has {numbers[0]} classes and {random.folder} has {numbers[1]}; compare two selections "
+                         "for the same classes.")
+
+
+def _comparison(compared: Compared) -> Html:
+    """A column per selection."""
+    if compared.random is None and compared.truth is None:
+        return Html("")
+    columns = [_summary(e, compared) for e in (compared.expansion, compared.random) if e]
+    head = ("", "selected", "random selection")[:len(columns) + 1]
+    rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
+    return table(head, rows, "What the selection holds" if compared.random is None else "Selected by the teacher, and at random")
+
+
+def _summary(expansion: Expansion, compared: Compared) -> dict[str, str]:
+    picks = [pick.probability for pick in selection(expansion)]
+    facts = {"images": number(len(picks)), "mean probability": f"{sum(picks) / len(picks):.3f}" if picks else "–",
+             "classes without any": number(len(expansion.report["classes"]["without_any"]))}
+    if compared.truth is not None:
+        judged = judge_selection(expansion, compared.truth, compared.names)
+        facts["foreign pictures"] = _part(judged.foreign, judged.images)
+        facts["copies of evaluation images"] = _part(judged.copies, judged.images)
+        if judged.of_known_class:
+            facts["given the right class, of those whose class is known"] = _part(judged.rightly_labelled, judged.of_known_class)
+    return facts
+
+
+def _part(part: int, whole: int) -> str:
+    return f"{part:,} of {whole:,} ({100 * part / whole:.1f} %)" if whole else "–"
+
+
+def _sheets(compared: Compared, shown: list[int]) -> Html:
+    picks = picks_per_class(compared.expansion, _PICTURES)
+    others = picks_per_class(compared.random, _PICTURES) if compared.random else {}
+    nothing = ClassPicks(0, [], [])
+    sheets = []
+    for label in shown:
+        rows = [_row("selected" if compared.random else "", compared, picks.get(label, nothing), compared.expansion)]
+        if compared.random:
+            rows.append(_row("random", compared, others.get(label, nothing), compared.random))
+        sheets.append(markup('<section class="sheet"><h4>{} <span class="note">{} selected</span></h4>{}</section>',
+                             compared.name(label), number(picks.get(label, nothing).count), join(rows)))
+    text = paragraph("The {n} surest and the {n} last pictures of each class with the teacher's probability. The last ones show where "
+                     "the teacher begins to err.".replace("{n}", str(_PICTURES)))
+    return join([Html("<h3>The best and the last of every class</h3>"), text, join(sheets)])
+
+
+def _row(name: str, compared: Compared, picks: ClassPicks, expansion: Expansion) -> Html:
+    if not picks.count:
+        return markup('<div class="row"><span class="side">{}</span><em>no image</em></div>', name)
+    groups = [markup('<div class="tiles">{}</div>', join(_tile(pick, compared, expansion) for pick in group))
+              for group in (picks.best, picks.last) if group]
+    between = markup('<span class="gap" aria-label="images between are left out">{}</span>', "⋯")
+    return markup('<div class="row">{}{}</div>', markup('<span class="side">{}</span>', name) if name else Html(""),
+                  join(groups, between))
+
+
+def _tile(pick: Pick, compared: Compared, expansion: Expansion) -> Html:
+    """A thumbnail with its score, and a word where the truth knows that it does not belong there."""
+    known = (compared.truth or {}).get(pick.path)
+    kind = known.kind if known and known.kind in (FOREIGN, COPY) else ""
+    tag = markup('<span class="alien">{}</span>', kind) if kind else Html("")
+    words = f"{pick.path}, number {pick.rank + 1} of {compared.name(pick.label)}, probability {pick.probability:.3f}"
+    return figure(thumbnail(pick.path, expansion.root("pool"), words), markup("{}{}", f"{pick.probability:.3f}", tag), "tile")

@@ -1,0 +1,287 @@
+"""Every shipped YAML builds what it names, and says what was published."""
+import re
+from pathlib import Path
+
+import numpy as np
+import paddle
+import pytest
+from PIL import Image
+
+from ssld import build
+from ssld.config import Config
+from ssld.errors import InputError
+from ssld.models.small_resnet import SmallResNet
+from ssld.models.weights import save_weights
+from ssld.models.zoo import backbone_names, build_network
+from ssld.train.run import train
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "Distillation"
+SHIPPED = sorted(str(file.relative_to(CONFIGS)) for file in CONFIGS.rglob("*.yaml")
+                 if "_base_" not in file.parts and "recipes" not in file.parts)
+
+# student, epochs, L2, total batch, cards, rate, top-1 in percent: Cui et al., arXiv:2103.05959, and PaddleClas
+DISTILLED = [
+    ("MobileNetV1", 360, 3e-5, 4096, 8, 1.6, "77.65"),
+    ("MobileNetV2", 360, 1e-5, 3072, 8, 0.54, "76.34"),
+    ("MobileNetV3_large_x1_0", 360, 1e-5, 5760, 24, 3.65625, "78.54"),
+    ("MobileNetV3_small_x1_0", 360, 1e-5, 5760, 24, 3.65625, "70.11"),
+    ("ResNet50_vd", 360, 7e-5, 1024, 32, 0.4, "82.07"),
+    ("ResNet101_vd", 360, 7e-5, 1024, 32, 0.4, "83.41"),
+    ("Res2Net200_vd_26w_4s", 360, 4e-5, 1024, 32, 0.4, "84.82"),
+    ("ResNet50_vd_autoaugment", 360, 2e-5, 1024, 32, 0.4, "82.99"),
+]
+FINETUNED = [
+    ("MobileNetV1", 30, 3e-5, 4096, 8, 0.016, "77.89"),
+    ("MobileNetV2", 30, 1e-5, 3072, 8, 0.0054, "76.73"),
+    ("MobileNetV3_large_x1_0", 30, 1e-5, 2048, 8, 0.008, "78.96"),
+    ("MobileNetV3_small_x1_0", 30, 1e-5, 6400, 32, 0.025, "71.28"),
+    ("ResNet50_vd", 60, 7e-5, 1024, 32, 0.004, "82.39"),
+    ("ResNet101_vd", 30, 7e-5, 1024, 32, 0.004, "83.73"),
+    ("Res2Net200_vd_26w_4s", 360, 4e-5, 1024, 32, 0.004, "85.13"),
+]
+KNOWN_BY_NAME = [
+    ("R50_vd_distill_MV3_large_x1_0", 120, 1e-5, 2048, 8, 1.3, "76.2"),
+    ("ResNeXt101_32x16d_wsl_distill_ResNet50_vd", 120, 7e-5, 1024, 32, 0.4, None),
+]
+PUBLISHED = ([(f"SSLD/{name}.yaml", *row) for name, *row in DISTILLED]
+             + [(f"finetune/{name}.yaml", *row) for name, *row in FINETUNED]
+             + [(f"{name}.yaml", *row) for name, *row in KNOWN_BY_NAME])
+
+
+def load(name, *overrides):
+    return Config.load(CONFIGS / name, overrides)
+
+
+def dataset(config, mode):
+    return config.data["DataLoader"][mode]["dataset"]
+
+
+def is_light(network):
+    """Whether a network is built and trained in less than a second; of the others one run is in the default set."""
+    return network.startswith(("MobileNet", "Small"))
+
+
+def slow_if_heavy(name):
+    light = is_light(load(name).section("Arch")["student"]["name"]) or name == "SSLD/ResNet50_vd_autoaugment.yaml"
+    return pytest.param(name, marks=[] if light else [pytest.mark.slow])
+
+
+def write_images(config, images=512):
+    """The lists of a config and a picture for each, where the config says, below the working folder."""
+    for seed, mode in enumerate(config.section("DataLoader")):
+        root, listed = Path(dataset(config, mode)["image_root"]), Path(dataset(config, mode)["cls_label_path"])
+        root.mkdir(parents=True, exist_ok=True)
+        listed.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(seed).integers(0, 256, (80, 90, 3), np.uint8)
+        Image.fromarray(pixels).save(root / f"{mode}.jpg")
+        listed.write_text(f"{mode}.jpg 0\n" * images)
+
+
+@pytest.fixture(autouse=True)
+def working_folder(tmp_path, monkeypatch):
+    """Paths in the configs are relative to the working folder."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def no_weights(monkeypatch):
+    """Networks keep their random weights: nothing is downloaded, no earlier run is needed."""
+    monkeypatch.setattr(build, "published_weights", lambda *_: "published")
+    monkeypatch.setattr(build, "load_weights", lambda *_: None)
+
+
+@pytest.fixture
+def stand_ins(monkeypatch):
+    """A small network in place of each heavy one."""
+    def light(name, class_num, where, **options):
+        assert name in backbone_names()
+        return build_network(name, class_num, where, **options) if is_light(name) else SmallResNet(class_num)
+    monkeypatch.setattr(build, "build_network", light)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_shipped_config_builds_a_run_as_it_stands(name, no_weights, stand_ins):
+    """Nothing is overridden; unknown sections, names and options would be refused on the way."""
+    config = load(name)
+    write_images(config)
+    trainer = build.build_trainer(config)
+    assert trainer.total_steps > 0
+    assert len(trainer.model.terms) == len(config.section("Loss")["Train"])
+
+
+@pytest.mark.parametrize("section", ["Global", "Arch.student", "Arch.teacher", "Optimizer", "Optimizer.lr",
+                                     "Optimizer.regularizer", "Loss.Train.0.JSDivLoss", "DataLoader.Train.dataset",
+                                     "DataLoader.Train.sampler", "DataLoader.Train.loader"])
+def test_a_misspelt_option_is_refused(section, no_weights):
+    config = load("R50_vd_distill_MV3_large_x1_0.yaml", "Arch.student.name=SmallResNet",
+                  "Arch.teacher.name=SmallResNet", f"{section}.lerning_rate=1")
+    write_images(config)
+    with pytest.raises(InputError, match="lerning_rate"):
+        build.build_trainer(config)
+
+
+@pytest.mark.parametrize("name, epochs, l2, batch, cards, rate, top1", PUBLISHED)
+def test_a_config_has_the_published_settings(name, epochs, l2, batch, cards, rate, top1):
+    config = load(name)
+    optimizer = config.section("Optimizer")
+    assert config.section("Global")["epochs"] == epochs
+    assert optimizer["regularizer"] == {"name": "L2", "coeff": l2}
+    assert config.data["DataLoader"]["Train"]["sampler"]["batch_size"] * cards == batch
+    assert (optimizer["name"], optimizer["momentum"]) == ("Momentum", 0.9)
+    assert optimizer["lr"] == {"name": "Cosine", "warmup_epoch": 5, "learning_rate": rate}
+    schedule = build.build_schedule(config, build.build_settings(config), steps_per_epoch=100)
+    assert schedule(500) == rate                # the first step after the warm-up
+
+
+@pytest.mark.parametrize("name, top1", [(row[0], row[-1]) for row in PUBLISHED if row[-1]])
+def test_a_config_and_the_readme_show_the_published_accuracy(name, top1):
+    assert f"published top-1 {top1} %" in (CONFIGS / name).read_text()
+    assert f" {top1} |" in (CONFIGS / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name, batch, cards", [(row[0], row[3], row[4]) for row in PUBLISHED])
+def test_the_comment_beside_the_batch_is_right(name, batch, cards):
+    bases = [CONFIGS / name, CONFIGS / name.replace("finetune/", "SSLD/").replace("_autoaugment", "")]
+    stated = [re.search(r"total batch (?:of )?(\d+) = (\d+) cards x (\d+)", file.read_text()) for file in bases]
+    total, counted, each = map(int, next(filter(None, stated)).groups())
+    assert (total, counted, each) == (batch, cards, batch // cards)
+
+
+@pytest.mark.parametrize("name", [row[0] for row in PUBLISHED])
+def test_mobilenets_learn_from_the_distilled_resnet50_and_resnets_from_resnext(name):
+    arch, loss = load(name).section("Arch"), load(name).section("Loss")
+    if arch["student"]["name"].startswith("MobileNet"):
+        assert arch["teacher"] == {"name": "ResNet50_vd", "class_num": 1000, "pretrained": True, "use_ssld": True}
+    else:
+        assert arch["teacher"] == {"name": "ResNeXt101_32x16d_wsl", "class_num": 1000, "pretrained": True}
+    assert loss == {"Train": [{"JSDivLoss": {"weight": 1.0}}]}
+
+
+@pytest.mark.parametrize("name", [row[0] for row in PUBLISHED])
+def test_only_distillation_from_scratch_sees_the_expanded_list(name):
+    config = load(name)
+    expanded = dataset(config, "Train")["cls_label_path"] == "dataset/expanded/train_list.txt"
+    assert expanded == name.startswith("SSLD/")
+    assert dataset(config, "Eval")["cls_label_path"] == "dataset/ILSVRC2012/val_list.txt"
+
+
+@pytest.mark.parametrize("student", [row[0] for row in FINETUNED])
+def test_fine_tuning_starts_from_the_run_of_the_same_student(student):
+    before, after = load(f"SSLD/{student}.yaml"), load(f"finetune/{student}.yaml")
+    assert after.section("Arch")["student"]["pretrained"] == f"{before.section('Global')['output_dir']}/best"
+    assert after.section("Arch")["teacher"] == before.section("Arch")["teacher"]
+    assert after.section("Optimizer")["regularizer"] == before.section("Optimizer")["regularizer"]
+
+
+def test_only_the_autoaugment_run_has_autoaugment():
+    with_it = [name for name, *_ in PUBLISHED if "AutoAugment" in dataset(load(name), "Train")["transform_ops"]]
+    assert with_it == ["SSLD/ResNet50_vd_autoaugment.yaml"]
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name.startswith("fixres/")])
+def test_fixres_trains_the_classifier_on_what_evaluation_sees(name):
+    config = load(name)
+    ops = dataset(config, "Train")["transform_ops"]
+    assert ops == dataset(config, "Eval")["transform_ops"]
+    assert {"CropImage": {"size": 320}} in ops
+    assert config.section("Arch")["student"]["trainable"] == ["classifier"]
+    assert list(config.section("Loss")["Train"][0]) == ["CELoss"]
+    sources = [load(other).section("Global")["output_dir"] for other in SHIPPED]
+    assert config.section("Arch")["student"]["pretrained"].removesuffix("/best") in sources
+
+
+def test_no_two_configs_write_to_the_same_folder():
+    folders = [load(name).section("Global")["output_dir"] for name in SHIPPED]
+    assert len(set(folders)) == len(folders)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_resolved_config_is_the_same_run(name, tmp_path):
+    load(name).write(tmp_path / "config.yaml")
+    assert Config.load(tmp_path / "config.yaml").data == load(name).data
+
+
+def small(name, **more):
+    """Overrides that make five classes, pictures of 64 pixels and batches of 2 of a config."""
+    changes = {"Arch.student.class_num": 5, "Global.epochs": 1, "Global.iter_per_epoch": 2,
+               "Optimizer.lr.warmup_epoch": 0,
+               "DataLoader.Train.sampler.batch_size": 2, "DataLoader.Eval.sampler.batch_size": 2,
+               "DataLoader.Train.loader.num_workers": 0, "DataLoader.Eval.loader.num_workers": 0, **more}
+    for mode in ("Train", "Eval"):
+        for place, op in enumerate(dataset(load(name), mode)["transform_ops"]):
+            for operator, options in (op.items() if isinstance(op, dict) else ()):
+                changes.update({f"DataLoader.{mode}.dataset.transform_ops.{place}.{operator}.{key}": 64
+                                for key in options if key in ("size", "resize_short")})
+    return [f"{key}={value}" for key, value in changes.items()]
+
+
+def small_run(name, teacher=None):
+    """A config made small, its lists, and random weights in files where it asks for weights."""
+    more, arch = {}, load(name).section("Arch")
+    if arch["student"].get("pretrained"):
+        more["Arch.student.pretrained"] = "student.pdparams"
+        save_weights(build_network(arch["student"]["name"], 5), "student.pdparams")
+    if arch.get("teacher"):
+        teacher = teacher or arch["teacher"]["name"]
+        more["Arch.teacher"] = f"{{name: {teacher}, class_num: 5, pretrained: teacher.pdparams}}"
+        save_weights(build_network(teacher, 5), "teacher.pdparams")
+    config = load(name, *small(name, **more))
+    write_images(config, images=4)
+    return config
+
+
+def two_steps(config):
+    """Train two steps; returns the trainer and what the student held before."""
+    trainer = build.build_trainer(config)
+    before = {key: tensor.numpy().copy() for key, tensor in trainer.model.student.state_dict().items()}
+    trainer.model.train()
+    for step, batch in enumerate(trainer.loader.batches(0, 2)):
+        trainer.optimizer.set_lr(trainer.schedule(step))
+        loss = trainer.model(batch).total
+        assert np.isfinite(float(loss))
+        loss.backward()
+        trainer.optimizer.step()
+        trainer.optimizer.clear_grad()
+    return trainer, before
+
+
+def changed(trainer, before):
+    """Names of the student's tensors that have moved."""
+    return {key for key, tensor in trainer.model.student.state_dict().items()
+            if not np.array_equal(tensor.numpy(), before[key])}
+
+
+@pytest.mark.parametrize("name", [slow_if_heavy(row[0]) for row in PUBLISHED])
+def test_the_student_trains_two_steps(name):
+    trainer, before = two_steps(small_run(name, teacher="SmallResNet"))
+    moved = changed(trainer, before)
+    assert {key for key, value in before.items() if value.ndim > 1 or key.endswith("_mean")} <= moved
+
+
+@pytest.mark.parametrize("name", [slow_if_heavy(name) for name in SHIPPED if name.startswith("fixres/")])
+def test_fixres_moves_the_classifier_and_nothing_else(name):
+    trainer, before = two_steps(small_run(name))
+    assert changed(trainer, before) == {"fc.weight", "fc.bias"}
+
+
+@pytest.mark.parametrize("name, weights", [
+    ("R50_vd_distill_MV3_large_x1_0.yaml", "ResNet50_vd_ssld_pretrained.pdparams"),
+    pytest.param("ResNeXt101_32x16d_wsl_distill_ResNet50_vd.yaml", "ResNeXt101_32x16_wsl_pretrained.pdparams",
+                 marks=pytest.mark.slow),
+])
+def test_the_real_teacher_teaches_with_its_published_weights(name, weights, monkeypatch):
+    """The download is replaced by a file of random weights; all else of the run is real, down to the checkpoint."""
+    asked = []
+
+    def download(url):
+        asked.append(url.rsplit("/", 1)[-1])
+        save_weights(build_network(load(name).section("Arch")["teacher"]["name"], 5), asked[-1])
+        return asked[-1]
+
+    monkeypatch.setattr(paddle.utils.download, "get_weights_path_from_url", download)
+    config = load(name, *small(name, **{"Arch.teacher.class_num": 5, "Arch.teacher.engine": "eager",
+                                         "Global.output_dir": "run"}))
+    write_images(config, images=4)
+    assert (train(config) / "student.pdparams").is_file()
+    assert asked == [weights]

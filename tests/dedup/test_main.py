@@ -1,0 +1,52 @@
+import cv2
+import pytest
+
+from dedup.__main__ import main
+
+
+def test_the_command_cleans_a_list_and_draws_what_it_removed(pool, evaluation, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert main([str(pool / "list.txt"), "--against", str(evaluation / "list.txt"), "--out", str(out), "--max-errors", "1"]) == 0
+    printed = capsys.readouterr().out
+    assert "12 of 12 images" in printed
+    assert "12 images: 6 kept, 4 removed (1 by sha256, 2 by hash, 1 by sift), 2 unreadable" in printed
+    assert printed.splitlines()[-2:] == [str(out / "kept.txt"), str(out / "removed.tsv")]
+    assert main(["sheet", str(out / "removed.tsv"), "--limit", "3", "--pairs", str(tmp_path / "pairs")]) == 0
+    assert cv2.imread(str(out / "removed.png")) is not None
+    assert len(list((tmp_path / "pairs").glob("*.png"))) == 3
+
+
+def test_what_the_user_can_mend_is_one_paragraph_and_status_2(tmp_path, capsys):
+    assert main([str(tmp_path / "none.txt"), "--against", str(tmp_path), "--out", str(tmp_path / "out")]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("dedup: ") and "none.txt cannot be read" in error and error.count("\n") == 1
+
+
+@pytest.mark.parametrize("option, message", [
+    ("min_inlier=6", "there is no option 'min_inlier'"), ("min_inliers=six", "expected a value of type int, got 'six'"),
+    ("min_agreement=3", r"must lie in [0, 1]")])
+def test_wrong_options_are_named(pool, evaluation, tmp_path, capsys, option, message):
+    assert main([str(pool), "--against", str(evaluation), "--out", str(tmp_path / "out"), "-o", option]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_options_are_read_as_their_type(pool, evaluation, tmp_path, capsys):
+    status = main([str(pool), "--against", str(evaluation), "--out", str(tmp_path / "out"), "--max-errors", "0.5",
+                   "-o", "min_inliers=9999", "-o", "hash_radius=0"])
+    assert status == 0
+    assert "1 removed (1 by sha256)" in capsys.readouterr().out
+
+
+def test_a_sheet_without_its_manifest_needs_roots(pool, evaluation, tmp_path, capsys):
+    table = tmp_path / "removed.tsv"
+    table.write_text("pool_path\teval_path\treason\tinliers\tagreement\thash_distance\tcosine\taffine\tmirrored\n"
+                     "crop.jpg\t1.png\tsift\t50\t0.9000\t\t\t1,0,60,0,1,30\t0\n")
+    assert main(["sheet", str(table)]) == 2
+    assert "Give --pool-root and --eval-root" in capsys.readouterr().err
+    assert main(["sheet", str(table), "--pool-root", str(pool), "--eval-root", str(evaluation)]) == 0
+
+
+def test_help_shows_an_example(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    assert "python -m dedup pool/list.txt --against val/list.txt --out clean/" in capsys.readouterr().out

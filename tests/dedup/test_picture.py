@@ -1,0 +1,50 @@
+import cv2
+import numpy as np
+import pytest
+
+from dedup.images import ImageError
+from dedup.options import Options
+from dedup.picture import describe, mean_colour, thumbnail
+
+
+def png(rgb):
+    return cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))[1].tobytes()
+
+
+def test_a_picture_knows_its_sizes(photo):
+    picture = describe(png(photo(0, 300, 512)), Options())
+    assert (picture.shape, picture.view.shape, picture.view.thumbnail.shape) == ((300, 512), (150, 256), (94, 160))
+    assert 0 < len(picture.view.features.sizes) <= 256
+    assert not picture.is_flat and not picture.is_sparse and not picture.truncated
+
+
+def test_a_flat_picture_and_one_below_eight_pixels_have_no_local_features(photo):
+    for rgb in (np.full((200, 200, 3), 90, np.uint8), photo(0)[:7], photo(0)[:5, :5], photo(0)[:1, :1]):
+        picture = describe(png(rgb), Options())
+        assert picture.is_flat and len(picture.view.features.sizes) == 0
+
+
+def test_a_small_picture_is_enlarged_and_has_features(photo):
+    assert not describe(png(cv2.resize(photo(0), (64, 48), interpolation=cv2.INTER_AREA)), Options()).is_sparse
+
+
+def test_a_mirrored_view_is_that_of_the_mirrored_picture(photo):
+    rgb = photo(1)
+    view, flipped = (describe(png(p), Options()).view for p in (rgb, np.ascontiguousarray(rgb[:, ::-1])))
+    assert np.abs(view.mirrored().thumbnail.astype(int) - flipped.thumbnail).mean() < 1     # area resize is symmetric
+    assert view.mirrored().shape == flipped.shape
+
+
+def test_thumbnails_have_a_longer_side_of_160():
+    assert thumbnail(np.zeros((256, 100), np.uint8)).shape == (160, 62)
+    assert thumbnail(np.zeros((20, 64), np.uint8)).shape == (50, 160)
+    assert thumbnail(np.zeros((1, 256), np.uint8)).shape == (1, 160)
+
+
+def test_mean_colour_is_red_green_blue():
+    assert mean_colour(png(np.full((9, 9, 3), (200, 100, 50), np.uint8))).tolist() == [200, 100, 50]
+
+
+def test_bytes_that_are_no_image_raise():
+    with pytest.raises(ImageError):
+        describe(b"nothing", Options())

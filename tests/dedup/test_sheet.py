@@ -1,0 +1,58 @@
+import cv2
+import numpy as np
+import pytest
+
+from dedup import ReferenceIndex
+from dedup.errors import InputError
+from dedup.sheet import contact_sheet, draw_match, least_certain_first, write_png
+
+
+@pytest.fixture
+def matches(evaluation, pool):
+    return ReferenceIndex.build(["0.png", "1.png"], root=evaluation).match(["same.png", "crop.jpg", "mirror.jpg"], pool).best()
+
+
+def test_the_least_certain_come_first_and_equal_bytes_last(matches):
+    order = [m.query for m in least_certain_first([matches[0], *matches])]
+    assert order[-2:] == ["same.png", "same.png"]
+    flat = matches[1]._replace(query="flat", inliers=0, agreement=0.0, affine=None)
+    assert least_certain_first([*matches, flat])[0].query == "flat"
+
+
+def test_a_pair_stands_side_by_side_with_outline_and_lines(matches, pool, evaluation):
+    picture = draw_match(matches[1], pool, evaluation, side=200)
+    assert picture.dtype == np.uint8 and picture.shape[1:] == (408, 3) and picture.shape[0] > 200
+    assert (np.abs(picture[:200].astype(int) - (255, 140, 0)).sum(axis=2) < 30).sum() > 100       # outline
+    assert (np.abs(picture[:200, 200:208].astype(int) - (40, 200, 60)).sum(axis=2) < 60).sum() > 10     # lines in the gap
+
+
+def test_the_outline_lies_where_the_crop_was_taken(matches, pool, evaluation):
+    drawn, plain = (draw_match(m, pool, evaluation, side=320)[:320, 328:].astype(int)
+                    for m in (matches[1], matches[1]._replace(affine=None)))
+    orange = np.argwhere((np.abs(drawn - (255, 140, 0)).sum(axis=2) < 30) & (drawn != plain).any(axis=2))
+    # rows 30 to 200 and columns 60 to 290 of 240 x 320, below 40 rows of white; a line is 2 pixels wide
+    assert np.abs(orange.min(axis=0) - (70, 60)).max() <= 3
+    assert np.abs(orange.max(axis=0) - (239, 289)).max() <= 3
+
+
+def test_a_match_without_geometry_is_drawn_without_lines(matches, pool, evaluation):
+    plain = draw_match(matches[1]._replace(affine=None), pool, evaluation)
+    assert (plain[:240, 240:248] == 255).all()
+
+
+def test_a_contact_sheet_has_rows_and_columns(matches, pool, evaluation):
+    tile = draw_match(matches[0], pool, evaluation, 100)
+    page = contact_sheet(matches, pool, evaluation, columns=2, side=100)
+    assert page.shape == (2 * (tile.shape[0] + 16), 2 * (tile.shape[1] + 16), 3)
+    with pytest.raises(InputError, match="no match to draw"):
+        contact_sheet([], pool, evaluation)
+
+
+def test_a_wrong_root_is_named(matches, pool, tmp_path):
+    with pytest.raises(InputError, match="0.png cannot be read below .*--eval-root"):
+        draw_match(matches[0], pool, tmp_path / "nowhere")
+
+
+def test_a_png_keeps_its_colours(tmp_path):
+    write_png(tmp_path / "a.png", np.full((4, 5, 3), (250, 20, 10), np.uint8))
+    assert cv2.imread(str(tmp_path / "a.png"))[0, 0].tolist() == [10, 20, 250]

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import pytest
+from paddle import nn
+
+from ssld.errors import InputError
+from ssld.models import stages
+from ssld.models.stages import stages_of, starts_with
+from ssld.models.zoo import build_network
+
+slow = pytest.mark.slow
+
+# backbone, family, groups, what lies behind the groups besides the classifier
+NETWORKS = [
+    ("SmallResNet", "SmallResNet", 4, set()),
+    ("ResNet18", "ResNet", 5, set()),
+    ("ResNet18_vd", "ResNet", 5, set()),
+    pytest.param("ResNet50_vd", "ResNet", 5, set(), marks=slow),
+    ("MobileNetV3_large_x0_35", "MobileNetV3", 5, {"last_second_conv", "last_conv"}),
+    ("MobileNetV3_small_x0_35", "MobileNetV3", 5, {"last_second_conv", "last_conv"}),
+    ("MobileNetV1_x0_25", "MobileNetV1", 6, set()),
+    ("MobileNetV2_x0_25", "MobileNetV2", 5, {"conv9"}),
+    ("PPLCNet_x0_25", "PPLCNet", 6, {"last_conv"}),
+    ("PPHGNetV2_B0", "PPHGNetV2", 5, {"last_conv", "lab"}),
+    ("ShuffleNetV2_x0_25", "ShuffleNetV2", 4, {"_last_conv"}),
+    pytest.param("Res2Net50_vd_26w_4s", "Res2Net_vd", 5, set(), marks=slow),
+    pytest.param("ResNeXt101_32x8d_wsl", "ResNeXt101_wsl", 5, set(), marks=slow),
+]
+
+
+@pytest.mark.parametrize("name, family, count, head", NETWORKS)
+def test_every_parameter_is_in_one_group_or_behind_the_stages(name, family, count, head):
+    network = build_network(name, 3)
+    parts = stages_of(network)
+    assert (parts.family, len(parts.groups)) == (family, count)
+    parameters = [parameter for parameter, _ in network.named_parameters()]
+    groups = [{p for p in parameters if any(starts_with(p, prefix) for prefix in prefixes)} for prefixes in parts.groups]
+    assert sum(map(len, groups)) == len(set().union(*groups))                       # disjoint
+    rest = set(parameters) - set().union(*groups)
+    assert {p.split(".")[0] for p in rest} == head | {parts.classifier}             # nothing else is left
+    assert all(parts.group_of(p) == place for place, group in enumerate(groups) for p in group)
+    assert all(parts.group_of(p) is None for p in rest)
+    # small MobileNetV3 has eleven blocks, three per value, so its fifth value has no block
+    assert [place for place, group in enumerate(groups) if not group] == ([4] if "V3_small" in name else [])
+
+
+@pytest.mark.parametrize("name, family, count, head", NETWORKS)
+def test_the_classifier_is_the_last_linear_layer(name, family, count, head):
+    network = build_network(name, 3)
+    layers = dict(network.named_sublayers())
+    classifier = stages_of(network).classifier
+    assert isinstance(layers[classifier], nn.Linear) and layers[classifier].weight.shape[1] == 3
+    assert [layer for layer, value in layers.items() if isinstance(value, nn.Linear)][-1] == classifier
+
+
+@pytest.mark.parametrize("name, family, count, head", NETWORKS)
+def test_groups_follow_each_other_from_the_input_on(name, family, count, head):
+    network = build_network(name, 3)
+    parts = stages_of(network)
+    places = [parts.group_of(parameter) for parameter, _ in network.named_parameters()]
+    places = [place for place in places if place is not None]
+    assert places == sorted(places)
+
+
+def test_resnet_is_cut_where_its_depths_say():
+    parts = stages_of(build_network("ResNet18_vd", 3))
+    assert parts.groups == (("stem",), ("blocks.0", "blocks.1"), ("blocks.2", "blocks.3"), ("blocks.4", "blocks.5"),
+                            ("blocks.6", "blocks.7"))
+
+
+def test_mobilenet_v3_large_has_three_blocks_per_group_and_the_stem_in_the_first():
+    parts = stages_of(build_network("MobileNetV3_large_x0_35", 3))
+    assert parts.groups[0] == ("conv", "blocks.0", "blocks.1", "blocks.2")
+    assert parts.groups[4] == ("blocks.12", "blocks.13", "blocks.14")
+
+
+def test_a_prefix_ends_at_a_dot():
+    assert starts_with("blocks.1.conv", "blocks.1") and starts_with("fc", "fc")
+    assert not starts_with("blocks.10.conv", "blocks.1") and not starts_with("fc2.weight", "fc")
+
+
+def test_an_unknown_backbone_is_refused_with_its_prefixes():
+    with pytest.raises(InputError, match=r"the stages of AlexNetDY are not known. Its parameters begin with: .*_conv1.*"
+                                         r"Add a row for 'alexnet\.AlexNetDY'"):
+        stages_of(build_network("AlexNet", 3))
+
+
+def test_every_row_is_tested_here():
+    tested = {type(build_network(name, 2)).__module__.rsplit(".", 1)[-1] for name in
+              ("SmallResNet", "ResNet18", "MobileNetV3_small_x0_35", "MobileNetV1_x0_25", "MobileNetV2_x0_25",
+               "PPLCNet_x0_25", "PPHGNetV2_B0", "ShuffleNetV2_x0_25")} | {"res2net_vd", "resnext101_wsl"}
+    assert {key.split(".")[0] for key in stages._ROWS} == tested

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import pytest
+
+from ssld.errors import InputError
+from ssld.models.freeze import Frozen
+from ssld.models.zoo import build_network
+from ssld.optim.optimizers import OPTIMIZERS, SGD, AdamW, Momentum, optimizer_state, restore_optimizer
+
+
+@pytest.fixture
+def network():
+    paddle.seed(0)
+    return build_network("SmallResNet", 3, width=4)
+
+
+@pytest.fixture
+def follow(fixed_gradients, take_step, weights_of):
+    """Start and end weights of several steps, and the gradients of each."""
+    def run(network, optimizer, steps: int = 5):
+        start, gradients = weights_of(network), [fixed_gradients(network, seed) for seed in range(steps)]
+        for gradient in gradients:
+            take_step(network, optimizer, gradient)
+        return start, gradients, weights_of(network)
+    return run
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("decay", [{}, {"regularizer": {"name": "L2", "coeff": 0.1}}, {"weight_decay": 0.1}])
+def test_momentum_equals_its_formula_over_several_steps(network, follow, oracle, nesterov, decay):
+    start, gradients, end = follow(network, Momentum(network, 0.05, momentum=0.8, use_nesterov=nesterov, **decay))
+    for name in start:
+        expected = oracle("optimizers").momentum(start[name], [g[name] for g in gradients], 0.05, 0.8, 0.1 if decay else 0.0,
+                                                 nesterov)[-1]
+        np.testing.assert_allclose(end[name], expected, atol=3e-6, err_msg=name)
+
+
+def test_sgd_is_momentum_without_memory(network, follow, oracle):
+    start, gradients, end = follow(network, SGD(network, 0.05, weight_decay=0.1))
+    for name in start:
+        expected = oracle("optimizers").momentum(start[name], [g[name] for g in gradients], 0.05, 0.0, 0.1)[-1]
+        np.testing.assert_allclose(end[name], expected, atol=3e-6, err_msg=name)
+
+
+def test_adamw_equals_its_formula_over_several_steps(network, follow, oracle):
+    start, gradients, end = follow(network, AdamW(network, 0.01, beta1=0.8, beta2=0.95, weight_decay=0.3))
+    for name in start:
+        expected = oracle("optimizers").adamw(start[name], [g[name] for g in gradients], 0.01, 0.3, 0.8, 0.95)[-1]
+        np.testing.assert_allclose(end[name], expected, atol=3e-6, err_msg=name)
+
+
+def test_clip_norm_bounds_the_norm_of_all_gradients_together(network, follow):
+    start, gradients, end = follow(network, SGD(network, 1.0, clip_norm=0.5), steps=1)
+    norm = np.sqrt(sum((g ** 2).sum() for g in gradients[0].values()))
+    for name in start:
+        np.testing.assert_allclose(start[name] - end[name], gradients[0][name] * 0.5 / norm, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("make, options", [(Momentum, {"use_nesterov": True}), (AdamW, {})])
+@pytest.mark.parametrize("backbone", ["SmallResNet", "MobileNetV2_x0_25"])
+def test_a_restored_optimizer_goes_on_as_if_nothing_had_happened(make, options, backbone, follow, weights_of,
+                                                                 fixed_gradients, take_step):
+    def new():
+        paddle.seed(0)
+        network = build_network(backbone, 3)
+        return network, make(network, 0.01, weight_decay=0.1, **options)
+
+    first, optimizer = new()
+    follow(first, optimizer, 3)
+    state = {name: value.copy() for name, value in optimizer_state(optimizer, first).items()}
+    assert all(name.rsplit("/", 1)[0] in weights_of(first) for name in state)
+    second, fresh = new()
+    second.set_state_dict(first.state_dict())
+    restore_optimizer(fresh, second, state)
+    for seed in (7, 8):
+        for network, its_optimizer in ((first, optimizer), (second, fresh)):
+            take_step(network, its_optimizer, fixed_gradients(network, seed))
+    for name, value in weights_of(first).items():
+        np.testing.assert_array_equal(weights_of(second)[name], value, err_msg=name)
+
+
+def test_without_restoring_the_next_steps_differ(follow, weights_of):
+    first, second = (build_network("SmallResNet", 3) for _ in range(2))
+    optimizer = Momentum(first, 0.01)
+    follow(first, optimizer, 3)
+    second.set_state_dict(first.state_dict())
+    follow(first, optimizer, 1)
+    follow(second, Momentum(second, 0.01), 1)
+    assert any((weights_of(first)[name] != value).any() for name, value in weights_of(second).items())
+
+
+def test_frozen_parameters_are_not_optimized_and_freezing_all_is_refused(network):
+    Frozen(network, ["fc"])
+    assert {parameter.shape[-1] for parameter in Momentum(network, 0.1)._parameter_list} == {3}
+    for parameter in network.parameters():
+        parameter.stop_gradient = True
+    with pytest.raises(InputError, match="no parameter is left to train"):
+        Momentum(network, 0.1)
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"regularizer": {"name": "L1", "coeff": 1}}, "regularizer.name must be L2"),
+    ({"regularizer": {"name": "L2", "coef": 1}}, "regularizer has no option 'coef'. Did you mean 'coeff'"),
+    ({"regularizer": {"name": "L2", "coeff": -1}}, "regularizer.coeff must be a number of at least 0"),
+    ({"regularizer": {"name": "L2", "coeff": 1}, "weight_decay": 1}, "either regularizer or weight_decay"),
+    ({"weight_decay": -1}, "weight_decay must be a number of at least 0"),
+    ({"learning_rate": 1}, "has no option 'learning_rate'")])
+def test_wrong_options_are_refused_with_the_place(network, options, message):
+    with pytest.raises(InputError, match=f"^here.Momentum.*{message}"):
+        OPTIMIZERS.build("Momentum", options, "here", network=network, learning_rate=0.1)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import numpy as np
+import paddle
+import pytest
+
+from ssld.errors import InputError
+from ssld.models.stages import stages_of
+from ssld.models.zoo import build_network
+from ssld.optim.optimizers import AdamW, Momentum
+from ssld.optim.param_groups import apply_lr_multipliers
+
+MULTIPLIERS = [0.0, 0.25, 0.5, 2.0]
+
+
+@pytest.fixture
+def network():
+    paddle.seed(0)
+    return build_network("SmallResNet", 3, width=4)
+
+
+@pytest.mark.parametrize("make, options", [(Momentum, {}), (AdamW, {"weight_decay": 0.0})])
+def test_a_multiplier_scales_the_first_step_of_its_stage_and_leaves_the_classifier(
+        network, make, options, fixed_gradients, take_step, weights_of):
+    def movement(multipliers):
+        paddle.seed(0)
+        network = build_network("SmallResNet", 3, width=4)
+        if multipliers:
+            apply_lr_multipliers(network, multipliers)
+        before = weights_of(network)
+        take_step(network, make(network, 0.1, **options), fixed_gradients(network))
+        return {name: after - before[name] for name, after in weights_of(network).items()}
+
+    plain, scaled = movement(None), movement(MULTIPLIERS)
+    parts = stages_of(network)
+    for name in plain:
+        group = parts.group_of(name)
+        factor = 1.0 if group is None else MULTIPLIERS[group]
+        # float32 weights of size 1 around a step of 0.1: differences of two of them carry 1e-7
+        np.testing.assert_allclose(scaled[name], factor * plain[name], atol=3e-7, err_msg=name)
+    assert {parts.group_of(name) for name in plain} == {None, 0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("make, oracle_name", [(Momentum, "momentum"), (AdamW, "adamw")])
+def test_a_multiplier_is_a_learning_rate_of_its_own_over_many_steps_with_decay(
+        network, make, oracle_name, oracle, fixed_gradients, take_step, weights_of):
+    apply_lr_multipliers(network, MULTIPLIERS)
+    start, optimizer = weights_of(network), make(network, 0.05, weight_decay=0.1)
+    gradients = [fixed_gradients(network, seed) for seed in range(4)]
+    for gradient in gradients:
+        take_step(network, optimizer, gradient)
+    end, parts = weights_of(network), stages_of(network)
+    for name in start:
+        group = parts.group_of(name)
+        rate = 0.05 * (1.0 if group is None else MULTIPLIERS[group])
+        expected = getattr(oracle("optimizers"), oracle_name)(start[name], [g[name] for g in gradients], rate, decay=0.1)[-1]
+        np.testing.assert_allclose(end[name], expected, atol=2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("make, oracle_name", [(Momentum, "momentum"), (AdamW, "adamw")])
+@pytest.mark.parametrize("options, exempt", [
+    ({}, lambda name, ndim: False),
+    ({"one_dim_param_no_weight_decay": True}, lambda name, ndim: ndim <= 1),
+    ({"no_weight_decay_name": "stem stage2.0.conv1"}, lambda name, ndim: name.startswith(("stem", "stage2.0.conv1")))])
+def test_exempt_parameters_do_not_decay_and_all_others_do(network, make, oracle_name, options, exempt, oracle,
+                                                          fixed_gradients, take_step, weights_of):
+    start, optimizer = weights_of(network), make(network, 0.05, weight_decay=0.5, **options)
+    gradients = [fixed_gradients(network, seed) for seed in range(3)]
+    for gradient in gradients:
+        take_step(network, optimizer, gradient)
+    for name, end in weights_of(network).items():
+        decay = 0.0 if exempt(name, end.ndim) else 0.5
+        expected = getattr(oracle("optimizers"), oracle_name)(start[name], [g[name] for g in gradients], 0.05, decay=decay)[-1]
+        np.testing.assert_allclose(end, expected, atol=2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("name, length", [("SmallResNet", 4), ("MobileNetV3_small_x0_35", 5), ("PPLCNet_x0_25", 6)])
+def test_a_list_of_the_wrong_length_names_the_backbone_and_the_expected_length(name, length):
+    network = build_network(name, 3)
+    with pytest.raises(InputError, match=f"lr_mult_list of {stages_of(network).family} takes {length} values.*found 3"):
+        apply_lr_multipliers(network, [1, 1, 1])
+
+
+@pytest.mark.parametrize("values, message", [([1, 1, 1, -0.1], "SmallResNet.*at least 0, not -0.1"),
+                                             (0.1, "SmallResNet must be a list of numbers"),
+                                             ([1, 1, 1, "x"], "SmallResNet must be a list of numbers")])
+def test_values_that_are_no_factors_are_refused(network, values, message):
+    with pytest.raises(InputError, match=message):
+        apply_lr_multipliers(network, values)
+
+
+def test_a_backbone_without_known_stages_is_refused_with_its_prefixes():
+    with pytest.raises(InputError, match="the stages of AlexNetDY are not known. Its parameters begin with"):
+        apply_lr_multipliers(build_network("AlexNet", 3), [1])
