@@ -34,7 +34,8 @@ def measure(folder: Path, limit: int) -> dict:
     result = index.match([row["pool_path"] for row in truth], folder)
     seconds = time.perf_counter() - built
     return {**score(truth, {m.query: m for m in result.best()}), "images": len(truth), "references": len(index.names),
-            "errors": len(result.errors), "build_s": round(built - began, 2), "images_per_s": round(len(truth) / seconds, 1)}
+            "errors": len(result.errors), "build_s": round(built - began, 2),
+            "images_per_s": round(len(truth) / seconds, 1)}
 
 
 def score(truth: list[dict], blamed: dict) -> dict:

@@ -9,5 +9,5 @@ from .options import Options
 from .remove import Progress, Removal, remove_copies
 from .source import Source
 
-__all__ = ["Failure", "ImageError", "Match", "Options", "Progress", "ReferenceIndex", "Removal", "ShardResult", "Source",
-           "read_colour", "read_matches", "remove_copies"]
+__all__ = ["Failure", "ImageError", "Match", "Options", "Progress", "ReferenceIndex", "Removal", "ShardResult",
+           "Source", "read_colour", "read_matches", "remove_copies"]

@@ -37,9 +37,9 @@ def main(arguments=None) -> int:
 
 
 def _remove(arguments: list[str]) -> int:
-    parser = _parser("dedup", "Remove every picture of a pool that is a copy of an evaluation picture.", _REMOVE_EXAMPLE)
+    parser = _parser("dedup", "Remove every picture of a pool that copies an evaluation picture.", _REMOVE_EXAMPLE)
     parser.add_argument("pool", metavar="POOL", help="list file or folder of the pictures to clean")
-    parser.add_argument("--against", metavar="EVAL", required=True, help="list file or folder of the evaluation pictures")
+    parser.add_argument("--against", metavar="EVAL", required=True, help="the same of the evaluation pictures")
     parser.add_argument("--out", metavar="DIR", required=True, help="output folder; an interrupted run goes on from it")
     _add_roots(parser)
     parser.add_argument("--delimiter", default=" ", help="between path and label, default: a space")
@@ -64,7 +64,7 @@ def _sheet(arguments: list[str]) -> int:
     parser.add_argument("table", metavar="removed.tsv", help="table of a run; close.tsv works as well")
     parser.add_argument("--out", metavar="PNG", help="contact sheet, default: beside the table")
     parser.add_argument("--pairs", metavar="DIR", help="also write every pair as a PNG of its own")
-    parser.add_argument("--limit", type=int, default=40, metavar="N", help="pairs drawn, the least certain first, default 40")
+    parser.add_argument("--limit", type=int, default=40, metavar="N", help="pairs drawn, default 40")
     _add_roots(parser)
     given = parser.parse_args(arguments)
     if given.limit < 1:

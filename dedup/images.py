@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 MAX_PIXELS = 100_000_000
+MAX_JPEG_PIXELS = 4 * MAX_PIXELS        # decoded reduced, but a progressive file is held whole: 3 bytes a pixel
 MAX_BYTES = 1 << 29
 _TIFF_BITS = 258
 _ORIENTATION = 0x0112
@@ -66,7 +67,7 @@ def read_colour(path) -> np.ndarray:
 def decode_colour(data: bytes) -> Decoded:
     """The picture in the bytes of a file, uint8 [H, W, 3] RGB."""
     header = _jpeg_header(data)
-    if header and header.channels in (1, 3):
+    if header:
         reduction = 1 if header.height * header.width <= MAX_PIXELS else 8
         flag = cv2.IMREAD_COLOR if reduction == 1 else cv2.IMREAD_REDUCED_COLOR_8
         pixels = _opencv(data, flag)
@@ -79,7 +80,7 @@ def decode_colour(data: bytes) -> Decoded:
 def decode_grey(data: bytes, size: int) -> Decoded:
     """The picture in the bytes of a file, uint8 [H, W] luma; its longer side may be reduced, but not below `size`."""
     header = _jpeg_header(data)
-    if header and header.channels in (1, 3):
+    if header:
         longer = max(header.height, header.width)
         reduction = next(r for r in (8, 4, 2, 1) if r == 1 or longer >= r * size)
         pixels = _opencv(data, _GREY_FLAGS[reduction])
@@ -101,6 +102,20 @@ class _JpegHeader(NamedTuple):
 
 
 def _jpeg_header(data: bytes) -> Optional[_JpegHeader]:
+    """The header of a grey or colour JPEG file; None for CMYK and whatever else there is.
+
+    Raises:
+        ImageError: so large that a progressive file would not fit into memory, reduced or not.
+    """
+    header = _scan_header(data)
+    if header is None or header.channels not in (1, 3):
+        return None
+    if header.height * header.width > MAX_JPEG_PIXELS:
+        raise ImageError(f"{header.width} x {header.height} pixels are more than {MAX_JPEG_PIXELS}")
+    return header
+
+
+def _scan_header(data: bytes) -> Optional[_JpegHeader]:
     """What the segments in front of the first scan say; None if this is no JPEG file."""
     if data[:2] != b"\xff\xd8":
         return None

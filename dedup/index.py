@@ -42,8 +42,8 @@ class ReferenceIndex:
     def __init__(self, names: list[str], references: References, descriptors: faiss.Index, options: Options,
                  errors: list[Failure], fingerprint: str, embed: Optional[Embed] = None):
         if bool(options.embedding) != (embed is not None):
-            raise InputError(f"the option embedding is {options.embedding!r} and the embed function is {embed!r}: give both, "
-                             "the function and a name for its network, or neither")
+            raise InputError(f"the option embedding is {options.embedding!r} and the embed function is {embed!r}: give "
+                             "both, the function and a name for its network, or neither.")
         self.names, self.references, self.descriptors, self.options = names, references, descriptors, options
         self.errors, self.fingerprint, self.embed = errors, fingerprint, embed
         self.matcher = Matcher(names, references, descriptors, options)
@@ -150,9 +150,9 @@ class ReferenceIndex:
             if header["format"] != FORMAT:
                 raise ValueError(f"its format is {header['format']}, this version reads {FORMAT}")
             if expected not in (None, header["fingerprint"]):
-                raise InputError(f"the index in {folder} has the fingerprint {header['fingerprint']}, expected {expected}: it "
-                                 "was made from another evaluation list, other files or other options. Remove the folder "
-                                 "or name another one.")
+                raise InputError(f"the index in {folder} has the fingerprint {header['fingerprint']}, expected "
+                                 f"{expected}: it was made from another evaluation list, other files or other options. Remove the "
+                                 "folder or name another one.")
             descriptors = faiss.deserialize_index(np.fromfile(folder / "descriptors.faiss", np.uint8))
             return cls(header["names"], References.load(folder), descriptors, Options(**header["options"]),
                        [Failure(*e) for e in header["errors"]], header["fingerprint"], embed)
@@ -195,5 +195,6 @@ def _embed_all(embed: Optional[Embed], files: list[str]) -> np.ndarray:
         return np.zeros((len(files), 0), np.float32)
     rows = np.concatenate([np.asarray(embed(files[s:s + _CHUNK]), np.float32) for s in range(0, len(files), _CHUNK)])
     if rows.shape[0] != len(files) or rows.ndim != 2:
-        raise InputError(f"embed returned an array of shape {rows.shape} for {len(files)} files; expected [{len(files)}, D]")
+        raise InputError(f"embed returned an array of shape {rows.shape} for {len(files)} files; expected one row of "
+                         "numbers per file.")
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)

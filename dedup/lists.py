@@ -110,7 +110,8 @@ def read_list(file, delimiter: str = " ") -> ImageList:
     if delimiter == " " and (tab := raw.find(b"\t")) >= 0:
         number = raw.count(b"\n", 0, tab) + 1
         line = raw.splitlines()[number - 1].decode()
-        raise InputError(f"{file}:{number}: {line!r} holds a tab, but the delimiter is a space. Set delimiter: \"\\t\".")
+        raise InputError(f"{file}:{number}: {line!r} holds a tab, but the delimiter is a space. Set the delimiter to "
+                         "\"\\t\".")
     blocks = range(0, len(lines), _LINES_PER_BLOCK)
     delimiters = np.flatnonzero(text == ord(delimiter))
     parsed = [_parse_block(text, delimiters, starts[b:b + _LINES_PER_BLOCK], stops[b:b + _LINES_PER_BLOCK])
@@ -157,8 +158,9 @@ def _parse_block(text, delimiters, starts, stops) -> tuple[np.ndarray, np.ndarra
         value[rows] += np.where((digit >= 0) & (digit <= 9), digit, 0) * 10 ** place_value
     labels = np.where(is_integer & ~negative, value, UNLABELLED)
     path_stops = np.where(is_integer, last, stops)
+    separator = text[np.minimum(last, len(text) - 1)]
     while True:                 # "path   7": blanks between path and label belong to neither
-        blank = is_integer & (path_stops > starts) & (text[np.maximum(path_stops - 1, 0)] == text[np.minimum(last, len(text) - 1)])
+        blank = is_integer & (path_stops > starts) & (text[np.maximum(path_stops - 1, 0)] == separator)
         if not blank.any():
             return path_stops, labels
         path_stops = path_stops - blank

@@ -111,7 +111,7 @@ class Matcher:
 
     def _without_geometry(self, name: str, picture: Picture, data: bytes, near: dict,
                           cosines: Optional[np.ndarray]) -> list[Match]:
-        """Pictures that cannot be aligned: nearly flat ones of equal hash and colour, and what an embedding is sure of."""
+        """What cannot be aligned: nearly flat pictures of equal hash and colour, and what an embedding is sure of."""
         matches = []
         for row, (distance, orientation) in near.items():
             if distance <= self.options.flat_hash_radius and (picture.is_sparse or self.references.is_sparse(row)):
@@ -120,8 +120,8 @@ class Matcher:
                                          orientation in _MIRRORED_ORIENTATIONS))
         if not matches and cosines is not None and self.options.t_auto is not None:
             rows = np.flatnonzero(cosines >= self.options.t_auto)
-            matches = [Match(name, self.names[row], "feature", 0, 0.0, near.get(row, (None,))[0], _at(cosines, row), None,
-                             False) for row in rows[np.lexsort((rows, -cosines[rows]))]]
+            matches = [Match(name, self.names[row], "feature", 0, 0.0, near.get(row, (None,))[0], _at(cosines, row),
+                             None, False) for row in rows[np.lexsort((rows, -cosines[rows]))]]
         return matches
 
 

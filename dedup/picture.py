@@ -58,7 +58,8 @@ def describe(data: bytes, options: Options) -> Picture:
     decoded: Decoded = decode_grey(data, options.size)
     grey = working_image(decoded.pixels, options.size, options.enlarge_below)
     shape = decoded.height, decoded.width
-    features = Features.none() if min(shape) < _SMALLEST_FILE else sift.extract(grey, options.keypoints, options.contrast)
+    is_tiny = min(shape) < _SMALLEST_FILE
+    features = Features.none() if is_tiny else sift.extract(grey, options.keypoints, options.contrast)
     reduced = hashes.reduce(grey)
     return Picture(hashes.coefficients(reduced), hashes.quality(reduced), View(features, grey.shape, thumbnail(grey)),
                    shape, decoded.truncated)

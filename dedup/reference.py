@@ -22,8 +22,8 @@ class References:
             embedding float32 [N, D], unit rows, D = 0 without a network.
     """
 
-    NAMES = ("sha256", "hashes", "quality", "colour", "shape", "working_shape", "thumbnail_shape", "thumbnail", "offsets",
-             "points", "sizes", "angles", "descriptors", "embedding")
+    NAMES = ("sha256", "hashes", "quality", "colour", "shape", "working_shape", "thumbnail_shape", "thumbnail",
+             "offsets", *Features._fields, "embedding")
 
     def __init__(self, columns: dict[str, np.ndarray]):
         self.columns = columns
@@ -59,8 +59,8 @@ class References:
         """What the geometric check needs of one picture."""
         span = slice(*self["offsets"][row:row + 2])
         height, width = self["thumbnail_shape"][row]
-        view = View(Features(*(self[name][span] for name in Features._fields)), tuple(self["working_shape"][row].tolist()),
-                    self["thumbnail"][row, :height, :width])
+        features = Features(*(self[name][span] for name in Features._fields))
+        view = View(features, tuple(self["working_shape"][row].tolist()), self["thumbnail"][row, :height, :width])
         return view.mirrored() if mirrored else view
 
     def is_sparse(self, row: int) -> bool:
@@ -78,4 +78,5 @@ class References:
     @classmethod
     def load(cls, folder) -> References:
         """The columns in `folder`, memory-mapped."""
-        return cls({name: np.load(Path(folder) / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in cls.NAMES})
+        return cls({name: np.load(Path(folder) / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+                    for name in cls.NAMES})

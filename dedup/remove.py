@@ -19,8 +19,10 @@ from .match import COLUMNS, ERROR_COLUMNS, REASONS, write_table
 from .options import Options
 from .source import Source, open_source
 
+AnySource = Union[str, os.PathLike, Source]
 _TABLES = {"removed": ("removed.tsv", COLUMNS), "others": ("other_matches.tsv", COLUMNS),
            "close": ("close.tsv", COLUMNS), "errors": ("errors.tsv", ERROR_COLUMNS)}
+_RAISE_LIMIT = "Raise max_error_fraction (--max-errors) to go on"
 
 
 class Progress(NamedTuple):
@@ -44,8 +46,8 @@ class Removal(NamedTuple):
     manifest: dict
 
 
-def remove_copies(pool: Union[str, os.PathLike, Source], against: Union[str, os.PathLike, Source], out, *, pool_root=None,
-                  eval_root=None, options: Optional[Options] = None, delimiter: str = " ", embed: Optional[Embed] = None,
+def remove_copies(pool: AnySource, against: AnySource, out, *, pool_root=None, eval_root=None,
+                  options: Optional[Options] = None, delimiter: str = " ", embed: Optional[Embed] = None,
                   workers: int = 1, executor: Optional[Executor] = None, shard_size: Optional[int] = None,
                   max_error_fraction: float = 0.05, progress: Optional[Callable[[Progress], None]] = None) -> Removal:
     """Split a pool into pictures to keep and copies of evaluation pictures.
@@ -111,9 +113,9 @@ def _index(folder: Path, against: Source, options: Options, embed: Optional[Embe
 def _require_readable(index: ReferenceIndex, against: Source, limit: float) -> None:
     if len(index.errors) > limit * len(against.paths):
         first = index.errors[0]
-        raise InputError(f"{against.name}: {len(index.errors)} of {len(against.paths)} evaluation images cannot be read, more "
-                         f"than the part {limit:g} allowed; the first is {first.path}: {first.message}. Is {against.root} "
-                         "the right root? Raise max_error_fraction to go on without them.")
+        raise InputError(f"{against.name}: {len(index.errors)} of {len(against.paths)} evaluation images cannot be "
+                         f"read, more than the part {limit:g} allowed; the first is {first.path}: {first.message}. Is "
+                         f"{against.root} the right root? {_RAISE_LIMIT}, without them.")
 
 
 def _run(plan: shards.Plan, embed, executor, limit: float, progress, total: int) -> None:
@@ -123,9 +125,9 @@ def _run(plan: shards.Plan, embed, executor, limit: float, progress, total: int)
         images = len(plan.names(shard))
         errors = plan.result(shard)["errors"]
         if len(errors) > limit * images:
-            raise InputError(f"{len(errors)} of the {images} images of shard {shard} cannot be read, more than the part "
-                             f"{limit:g} allowed; the first is {errors[0][0]}: {errors[0][3]}. Is {plan.root} the right root? "
-                             "Raise max_error_fraction to go on; what is done is kept.")
+            raise InputError(f"{len(errors)} of the {images} images of shard {shard} cannot be read, more than the "
+                             f"part {limit:g} allowed; the first is {errors[0][0]}: {errors[0][3]}. Is {plan.root} the "
+                             f"right root? {_RAISE_LIMIT}; what is done is kept.")
         done += images
         if number >= plan.shards - waiting:
             fresh += images
@@ -171,7 +173,7 @@ def _manifest(pool: Source, against: Source, index: ReferenceIndex, counts: Coun
                        "lines": len(against.paths) + against.repeated, "repeated": against.repeated,
                        "errors": len(index.errors)},
         "index": index.fingerprint,
-        "counts": {"in": len(pool.paths), "kept": counts["kept"], "removed": counts["removed"], "errors": counts["errors"],
+        "counts": {"in": len(pool.paths), **{key: counts[key] for key in ("kept", "removed", "errors")},
                    "removed_by_reason": {reason: counts[reason] for reason in REASONS},
                    "truncated": counts["truncated"], "no_local_features": counts["no_local_features"]},
     }

@@ -94,12 +94,12 @@ def make_plan(folder, pool: Source, index_folder, index_fingerprint: str, shard_
 def _require_same(file: Path, content: dict) -> None:
     try:
         old = json.loads(file.read_text(encoding="utf-8"))
-        differences = [f"{key} {old.get(key)} there, {content[key]} now" for key in content if old.get(key) != content[key]]
+        differences = [f"{key} {old.get(key)} there, {new} now" for key, new in content.items() if old.get(key) != new]
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"{file} cannot be read: {error}. Remove the folder {file.parent}.") from error
     if differences:
-        raise InputError(f"{file} is the plan of another run: {'; '.join(differences)}. Remove the folder {file.parent} to "
-                         "begin anew, or choose another output folder.")
+        raise InputError(f"{file} is the plan of another run: {'; '.join(differences)}. Remove {file.parent} and the "
+                         "index beside it to begin anew, or choose another output folder.")
 
 
 def run_shard(plan: Plan, shard: int, embed: Optional[Embed] = None) -> int:

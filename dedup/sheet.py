@@ -68,7 +68,8 @@ def draw_match(match: Match, pool_root="", eval_root="", side: int = 240, option
         for start, stop in zip(*_inliers(data, match.mirrored, options)):
             start, stop = geometry.apply(left.into, start[None])[0], geometry.apply(right.into, stop[None])[0] + shift
             cv2.line(canvas, _pixel(start), _pixel(stop), _GREEN, 1, cv2.LINE_AA)
-    return np.vstack([canvas, _text([f"{_short(match.query)} | {_short(match.reference)}", _numbers(match)], canvas.shape[1])])
+    lines = [f"{_short(match.query)} | {_short(match.reference)}", _numbers(match)]
+    return np.vstack([canvas, _text(lines, canvas.shape[1])])
 
 
 def contact_sheet(matches: Sequence[Match], pool_root="", eval_root="", columns: int = 2, side: int = 240,
@@ -98,8 +99,8 @@ def _read(name: str, root) -> bytes:
     try:
         return read_bytes(os.path.join(root, name))
     except ImageError as error:
-        raise InputError(f"{name} cannot be read below {os.fspath(root) or os.getcwd()}: {error}. Give the roots of the run "
-                         "(--pool-root, --eval-root).") from error
+        raise InputError(f"{name} cannot be read below {os.fspath(root) or os.getcwd()}: {error}. Give the roots of "
+                         "the run (--pool-root, --eval-root).") from error
 
 
 def _fitted(data: bytes, side: int) -> tuple[_Side, tuple]:
@@ -157,7 +158,8 @@ def _text(lines: Sequence[str], width: int) -> np.ndarray:
     strip = np.full((_LINE_HEIGHT * len(lines) + 4, width, 3), 255, np.uint8)
     for number, line in enumerate(lines, start=1):
         ascii_line = line.encode("ascii", "replace").decode()
-        cv2.putText(strip, ascii_line, (3, _LINE_HEIGHT * number - 5), cv2.FONT_HERSHEY_SIMPLEX, 0.38, _BLACK, 1, cv2.LINE_AA)
+        place = 3, _LINE_HEIGHT * number - 5
+        cv2.putText(strip, ascii_line, place, cv2.FONT_HERSHEY_SIMPLEX, 0.38, _BLACK, 1, cv2.LINE_AA)
     return strip
 
 

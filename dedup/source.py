@@ -13,8 +13,8 @@ from .errors import InputError
 from .files import sha256_file
 from .lists import Paths, read_list
 
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jfif", ".pbm", ".pgm", ".png", ".ppm", ".tif",
-                            ".tiff", ".webp"})
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jp2", ".jpe", ".jpeg", ".jpg", ".jfif", ".pbm", ".pgm", ".png", ".ppm",
+                            ".tif", ".tiff", ".webp"})
 
 
 class Source(NamedTuple):
@@ -42,7 +42,7 @@ class Source(NamedTuple):
         """A source of paths in memory; `lines` are the paths themselves unless given."""
         paths = Paths.of(paths)
         if (paths.blob == ord("\t")).any() and (tabbed := next((p for p in paths if "\t" in p), None)):
-            raise InputError(f"{name}: the path {tabbed!r} holds a tab, which the tables of a run cannot hold. Rename it.")
+            raise InputError(f"{name}: the path {tabbed!r} holds a tab, which a table cannot hold. Rename the file.")
         lines = paths if lines is None else Paths.of(lines)
         seen: set = set()
         first = np.array([not (p in seen or seen.add(p)) for p in paths], bool)
@@ -78,8 +78,8 @@ def _open_folder(folder: Path, root: Path) -> Source:
         raise InputError(f"{folder} holds no image file. Known suffixes: {', '.join(sorted(IMAGE_SUFFIXES))}")
     for name in found:
         if any(c in name for c in "\t\r\n") or not name.isprintable():
-            raise InputError(f"{folder}: the file name {name!r} holds a tab, a line end or bytes that are not UTF-8, which a "
-                             "list cannot hold. Rename the file.")
+            raise InputError(f"{folder}: the file name {name!r} holds a tab, a line end or bytes that are not UTF-8, "
+                             "which a list cannot hold. Rename the file.")
     return Source.of(found, root, name=os.fspath(folder))
 
 

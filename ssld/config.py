@@ -139,9 +139,14 @@ def _read_with_bases(file: Path, seen: tuple[Path, ...]) -> dict:
 
 
 def merge(base: Mapping, over: Mapping) -> dict:
-    """`base` with the settings of `over` on top: mappings merge, everything else (lists too) is replaced."""
+    """`base` with the settings of `over` on top.
+
+    Mappings merge, everything else (lists too) is replaced, and null takes away what the base says.
+    """
     merged = deepcopy(dict(base))
     for key, value in over.items():
+        if value is None and merged.pop(key, None) is not None:
+            continue
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = merge(merged[key], value) if both else deepcopy(value)
     return merged

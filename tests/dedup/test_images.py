@@ -138,8 +138,9 @@ def test_a_truncated_jpeg_is_read_and_marked(picture):
     assert part.pixels.shape == picture.shape[:2]
 
 
-@pytest.mark.parametrize("data", [b"no image", b"\xff\xd8", b"\xff\xd8\xff\xe0" + bytes(40), b"\x89PNG\r\n\x1a\n" + bytes(60),
-                                  b"GIF89a" + bytes(5), b"II*\x00" + bytes(30)])
+@pytest.mark.parametrize("data", [
+    b"no image", b"\xff\xd8", b"\xff\xd8\xff\xe0" + bytes(40), b"\x89PNG\r\n\x1a\n" + bytes(60), b"GIF89a" + bytes(5),
+    b"II*\x00" + bytes(30)])
 def test_what_is_no_image_raises_one_class_of_error(data):
     for decode in (decode_colour, lambda d: decode_grey(d, 256)):
         with pytest.raises(ImageError):
@@ -173,6 +174,9 @@ def test_a_jpeg_beyond_the_limit_is_decoded_reduced(tmp_path, monkeypatch, save,
     file = save(tmp_path / "a.jpg", photo(5, 400, 800))
     monkeypatch.setattr(images, "MAX_PIXELS", 400 * 800 - 1)
     assert read_colour(file).shape == (50, 100, 3)
+    monkeypatch.setattr(images, "MAX_JPEG_PIXELS", 400 * 800 - 1)
+    with pytest.raises(ImageError, match="800 x 400 pixels are more than"):
+        read_colour(file)
 
 
 @pytest.mark.parametrize("shape, expected", [

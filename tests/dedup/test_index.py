@@ -143,7 +143,8 @@ def test_flat_pictures_match_only_flat_pictures_of_their_colour(tmp_path, save):
         save(tmp_path / name, np.full((50, 60, 3), colour, np.uint8))
         return name
     index = ReferenceIndex.build([flat("black.png", 0, 0, 0), flat("red.png", 200, 10, 10)], root=tmp_path)
-    names = [flat("black.jpg", 0, 0, 0), flat("grey.png", 60, 60, 60), flat("red.bmp", 200, 10, 10), flat("blue.png", 10, 10, 200)]
+    names = [flat("black.jpg", 0, 0, 0), flat("grey.png", 60, 60, 60), flat("red.bmp", 200, 10, 10),
+             flat("blue.png", 10, 10, 200)]
     result = index.match(names, tmp_path)
     assert [(m.query, m.reference, m.reason, m.affine) for m in result.best()] == [
         ("black.jpg", "black.png", "hash", None), ("red.bmp", "red.png", "hash", None)]
@@ -161,7 +162,8 @@ def test_duplicates_among_the_references_are_all_reported_and_one_is_blamed(eval
 
 def thumbnails(files):
     """An embedding any picture fits: 8 x 8 grey levels around their mean."""
-    rows = [cv2.resize(cv2.imread(f, cv2.IMREAD_GRAYSCALE), (8, 8), interpolation=cv2.INTER_AREA).ravel() for f in files]
+    greys = [cv2.imread(file, cv2.IMREAD_GRAYSCALE) for file in files]
+    rows = [cv2.resize(grey, (8, 8), interpolation=cv2.INTER_AREA).ravel() for grey in greys]
     return np.stack(rows) - np.mean(rows, axis=1, keepdims=True)
 
 

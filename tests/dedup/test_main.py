@@ -6,7 +6,8 @@ from dedup.__main__ import main
 
 def test_the_command_cleans_a_list_and_draws_what_it_removed(pool, evaluation, tmp_path, capsys):
     out = tmp_path / "out"
-    assert main([str(pool / "list.txt"), "--against", str(evaluation / "list.txt"), "--out", str(out), "--max-errors", "1"]) == 0
+    lists = [str(pool / "list.txt"), "--against", str(evaluation / "list.txt")]
+    assert main([*lists, "--out", str(out), "--max-errors", "1"]) == 0
     printed = capsys.readouterr().out
     assert "12 of 12 images" in printed
     assert "12 images: 6 kept, 4 removed (1 by sha256, 2 by hash, 1 by sift), 2 unreadable" in printed

@@ -36,7 +36,8 @@ def test_copies_are_removed_and_other_lines_kept_as_they_were(done, tmp_path):
 
 def test_every_line_is_accounted_for(done):
     assert (done.images, done.kept, done.removed, done.errors) == (12, 6, 4, 2)
-    assert done.kept + done.removed + done.errors + done.manifest["pool"]["repeated"] == done.manifest["pool"]["lines"] == 13
+    pool = done.manifest["pool"]
+    assert done.kept + done.removed + done.errors + pool["repeated"] == pool["lines"] == 13
     assert done.manifest["counts"]["removed_by_reason"] == {"sha256": 1, "hash": 2, "sift": 1, "feature": 0}
     assert done.manifest["candidates_from"] == ["sha256", "hash", "sift"]
     assert done.manifest["parameters"]["min_inliers"] == 5
@@ -69,7 +70,8 @@ def test_an_interrupted_run_goes_on_where_it_stopped(done, pool, evaluation, tmp
         run(pool, evaluation, tmp_path / "again", shard_size=3, progress=killed)
     assert not (tmp_path / "again" / "kept.txt").exists()
     done_again, run_shard = [], shards.run_shard
-    monkeypatch.setattr(shards, "run_shard", lambda plan, shard, embed: done_again.append(shard) or run_shard(plan, shard))
+    monkeypatch.setattr(shards, "run_shard",
+                        lambda plan, shard, embed: done_again.append(shard) or run_shard(plan, shard))
     run(pool, evaluation, tmp_path / "again", shard_size=3)
     assert done_again == [2, 3]
     assert outputs(tmp_path / "again") == outputs(tmp_path / "out")

@@ -9,7 +9,8 @@ from dedup.sheet import contact_sheet, draw_match, least_certain_first, write_pn
 
 @pytest.fixture
 def matches(evaluation, pool):
-    return ReferenceIndex.build(["0.png", "1.png"], root=evaluation).match(["same.png", "crop.jpg", "mirror.jpg"], pool).best()
+    index = ReferenceIndex.build(["0.png", "1.png"], root=evaluation)
+    return index.match(["same.png", "crop.jpg", "mirror.jpg"], pool).best()
 
 
 def test_the_least_certain_come_first_and_equal_bytes_last(matches):
@@ -23,7 +24,8 @@ def test_a_pair_stands_side_by_side_with_outline_and_lines(matches, pool, evalua
     picture = draw_match(matches[1], pool, evaluation, side=200)
     assert picture.dtype == np.uint8 and picture.shape[1:] == (408, 3) and picture.shape[0] > 200
     assert (np.abs(picture[:200].astype(int) - (255, 140, 0)).sum(axis=2) < 30).sum() > 100       # outline
-    assert (np.abs(picture[:200, 200:208].astype(int) - (40, 200, 60)).sum(axis=2) < 60).sum() > 10     # lines in the gap
+    gap = picture[:200, 200:208].astype(int)
+    assert (np.abs(gap - (40, 200, 60)).sum(axis=2) < 60).sum() > 10        # lines
 
 
 def test_the_outline_lies_where_the_crop_was_taken(matches, pool, evaluation):

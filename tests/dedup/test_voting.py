@@ -49,8 +49,8 @@ def test_an_unrelated_picture_scores_far_below_a_copy(photo, references):
 
 
 def one_feature(count, angle=0.0, size=4.0):
-    return Features(np.zeros((count, 2), np.float32), np.full(count, size, np.float32), np.full(count, angle, np.float32),
-                    np.zeros((count, 128), np.uint8))
+    return Features(np.zeros((count, 2), np.float32), np.full(count, size, np.float32),
+                    np.full(count, angle, np.float32), np.zeros((count, 128), np.uint8))
 
 
 def test_score_is_the_smaller_of_the_two_largest_sums_of_two_neighbouring_bins():

@@ -1,0 +1,189 @@
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from ssld.data import transforms as t
+from ssld.data.dataset import ImageNetDataset  # noqa: F401  (registers what a run registers)
+from ssld.data.transforms import build_transforms
+from ssld.errors import InputError
+
+MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
+def image(rng):
+    return rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+
+
+@pytest.fixture
+def red_file(tmp_path):
+    """A lossless picture of one colour: R 250, G 100, B 10."""
+    cv2.imwrite(str(tmp_path / "red.png"), np.full((24, 40, 3), (10, 100, 250), np.uint8))
+    return tmp_path / "red.png"
+
+
+@pytest.mark.parametrize("ops", [
+    [], ["NormalizeImage"], ["NormalizeImage", "ToCHWImage"],
+    [{"ResizeImage": {"resize_short": 12}}, {"CropImage": {"size": 8}}, "NormalizeImage", "ToCHWImage"],
+    [{"RandCropImage": {"size": 8}}, "RandFlipImage", "NormalizeImage", "ToCHWImage"],
+    [{"RandCropImage": {"size": 8}}, "NormalizeImage", "ToCHWImage"], ["RandFlipImage", "ToCHWImage"]])
+@pytest.mark.parametrize("to_rgb", [True, False])
+def test_channels_are_in_the_order_asked_for_whatever_follows(red_file, rng, ops, to_rgb):
+    result = build_transforms([{"DecodeImage": {"to_rgb": to_rgb}}, *ops], "here")(red_file, rng)
+    pixels = result.transpose(1, 2, 0) if "ToCHWImage" in ops else result
+    colour = np.array([250, 100, 10] if to_rgb else [10, 100, 250])
+    expected = (colour / 255 - MEAN) / STD if "NormalizeImage" in ops else colour
+    np.testing.assert_allclose(pixels, np.broadcast_to(expected, pixels.shape), atol=1e-6)
+
+
+def test_images_are_upright_after_their_orientation_tag(tmp_path, rng):
+    image_module = pytest.importorskip("PIL.Image")
+    picture = image_module.new("RGB", (40, 20), (0, 0, 255))
+    picture.paste((255, 0, 0), (0, 0, 20, 20))                  # left half red
+    exif = picture.getexif()
+    exif[0x0112] = 6                                            # to be turned clockwise: left becomes top
+    picture.save(tmp_path / "turned.jpg", exif=exif, quality=95)
+    pixels = build_transforms([{"DecodeImage": {}}], "here")(tmp_path / "turned.jpg", rng)
+    assert pixels.shape == (40, 20, 3) and pixels[5, 10, 0] > 200 and pixels[35, 10, 2] > 200
+
+
+@pytest.mark.parametrize("name, mode", [("grey.png", "L"), ("alpha.png", "RGBA"), ("moving.gif", "P"), ("cmyk.jpg", "CMYK")])
+def test_other_kinds_of_files_become_three_channels_too(tmp_path, rng, name, mode):
+    image_module = pytest.importorskip("PIL.Image")
+    image_module.new("RGB", (12, 8), (200, 200, 200)).convert(mode).save(tmp_path / name)
+    pixels = build_transforms([{"DecodeImage": {}}], "here")(tmp_path / name, rng)
+    assert pixels.shape == (8, 12, 3) and pixels.dtype == np.uint8 and abs(int(pixels.mean()) - 200) < 6
+
+
+@pytest.mark.parametrize("size, expected", [((20, 30), (8, 12)), ((30, 20), (12, 8)), ((8, 9), (8, 9)), ((4, 7), (8, 14)),
+                                            ((300, 301), (8, 8))])
+def test_resizing_sets_the_shorter_side_and_keeps_the_aspect(size, expected, rng):
+    assert t.ResizeImage(resize_short=8)(np.zeros((*size, 3), np.uint8), rng).shape[:2] == expected
+
+
+@pytest.mark.parametrize("name, flag", [("nearest", cv2.INTER_NEAREST), ("bilinear", cv2.INTER_LINEAR),
+                                        ("bicubic", cv2.INTER_CUBIC), ("area", cv2.INTER_AREA), ("lanczos", cv2.INTER_LANCZOS4)])
+def test_resizing_to_a_size_is_that_of_opencv(image, rng, name, flag):
+    result = t.ResizeImage(size=[7, 5], interpolation=name)(image, rng)
+    np.testing.assert_array_equal(result, cv2.resize(image, (7, 5), interpolation=flag))
+    assert t.ResizeImage(size=6)(image, rng).shape == (6, 6, 3)
+
+
+def test_the_crop_is_the_centre(image, rng):
+    np.testing.assert_array_equal(t.CropImage(8)(image, rng), image[6:14, 11:19])
+    np.testing.assert_array_equal(t.CropImage([10, 6])(image, rng), image[7:13, 10:20])
+    np.testing.assert_array_equal(t.CropImage([30, 20])(image, rng), image)
+
+
+def test_a_crop_larger_than_the_image_is_refused(image, rng):
+    with pytest.raises(InputError, match="a crop of 21 x 21 does not fit into an image of 30 x 20; put ResizeImage before it"):
+        t.CropImage(21)(image, rng)
+
+
+@pytest.mark.parametrize("code, mirrored", [(1, np.s_[:, ::-1]), (0, np.s_[::-1]), (-1, np.s_[::-1, ::-1])])
+def test_half_of_the_images_are_mirrored(image, rng, code, mirrored):
+    results = [t.RandFlipImage(code)(image, rng) for _ in range(400)]
+    flipped = [np.array_equal(result, image[mirrored]) for result in results]
+    assert all(flip or np.array_equal(result, image) for flip, result in zip(flipped, results))
+    assert 150 < sum(flipped) < 250                             # 200 expected, five standard deviations
+
+
+@pytest.mark.parametrize("scale, factor", [("1.0/255.0", 1 / 255), (1 / 255, 1 / 255), ("0.5", 0.5), (1, 1), ("1e-3", 1e-3)])
+def test_normalising_equals_the_formula(image, rng, scale, factor):
+    result = t.NormalizeImage(scale, [0.1, 0.2, 0.3], [0.5, 1.0, 2.0])(image, rng)
+    expected = (image.astype(np.float64) * factor - [0.1, 0.2, 0.3]) / [0.5, 1.0, 2.0]
+    assert result.dtype == np.float32
+    np.testing.assert_allclose(result, expected, rtol=1e-6, atol=1e-6)
+
+
+def test_the_default_normalisation_is_that_of_imagenet(image, rng):
+    np.testing.assert_allclose(t.NormalizeImage()(image, rng), (image / 255 - MEAN) / STD, atol=1e-6)
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((3, 8, 8), np.uint8), np.zeros((8, 8, 3), np.float32), np.zeros((8, 8), np.uint8)])
+def test_what_cannot_be_normalised_is_refused_instead_of_mangled(wrong, rng):
+    with pytest.raises(InputError, match=r"NormalizeImage takes uint8 \[H, W, 3\]"):
+        t.NormalizeImage()(wrong, rng)
+
+
+def test_the_layout_changes_to_contiguous_planes(image, rng):
+    result = t.ToCHWImage()(image, rng)
+    np.testing.assert_array_equal(result, np.moveaxis(image, 2, 0))
+    assert result.flags["C_CONTIGUOUS"]
+
+
+@pytest.mark.parametrize("columns, rows", [(500, 375), (64, 64), (16, 300), (301, 7), (1, 1), (3, 2)])
+@pytest.mark.parametrize("log", [False, True])
+def test_random_crops_lie_inside_the_image(rng, columns, rows, log):
+    crop = t.RandCropImage(8, use_log_aspect=log)
+    for _ in range(300):
+        left, top, width, height = crop.box(columns, rows, rng)
+        assert 1 <= width and 1 <= height and 0 <= left <= columns - width and 0 <= top <= rows - height
+
+
+def test_areas_and_aspects_of_random_crops_fill_their_ranges(rng):
+    boxes = np.array([t.RandCropImage(8).box(1000, 1000, rng) for _ in range(4000)], float)
+    area, aspect = boxes[:, 2] * boxes[:, 3] / 1e6, boxes[:, 2] / boxes[:, 3]
+    # rounding down to pixels takes up to 2 / 280 of the smallest boxes
+    assert 0.078 < area.min() < 0.1 and 0.95 < area.max() <= 1
+    assert 0.74 < aspect.min() < 0.77 and 1.31 < aspect.max() < 1.35
+    # on a square image an area beyond min(aspect, 1 / aspect) does not fit, so the mean lies below (0.08 + 1) / 2
+    bound = np.minimum(1, np.minimum(*[rng.uniform(3 / 4, 4 / 3, 100000) ** sign for sign in (1, -1)]))
+    assert abs(area.mean() - ((bound + 0.08) / 2).mean()) < 0.02
+    centre = boxes[:, 0] + boxes[:, 2] / 2
+    assert abs(centre.mean() - 500) < 15                        # standard error about 3
+
+
+@pytest.mark.parametrize("log, mean", [(False, (3 / 4 + 4 / 3) / 2), (True, (4 / 3 - 3 / 4) / np.log(16 / 9))])
+def test_the_aspect_ratio_is_drawn_uniformly_or_log_uniformly(rng, log, mean):
+    crop = t.RandCropImage(8, scale=[0.3, 0.4], use_log_aspect=log)
+    boxes = np.array([crop.box(4000, 4000, rng) for _ in range(20000)], float)
+    assert abs((boxes[:, 2] / boxes[:, 3]).mean() - mean) < 0.005       # standard error 0.0012; the two means differ by 0.03
+
+
+def test_a_random_crop_is_resized_to_the_size_asked_for(image, rng):
+    assert t.RandCropImage([12, 7])(image, rng).shape == (7, 12, 3)
+
+
+def test_the_same_generator_gives_the_same_pixels(red_file, image, tmp_path):
+    cv2.imwrite(str(tmp_path / "noise.png"), image)
+    pipeline = build_transforms([{"DecodeImage": {}}, {"RandCropImage": {"size": 8}}, "RandFlipImage", "NormalizeImage",
+                                 "ToCHWImage"], "here")
+    first, second, other = (pipeline(tmp_path / "noise.png", np.random.default_rng(seed)) for seed in (4, 4, 5))
+    np.testing.assert_array_equal(first, second)
+    assert (first != other).any() and pipeline.random
+
+
+def test_a_pipeline_knows_whether_it_is_random():
+    assert not build_transforms([{"DecodeImage": {}}, {"CropImage": {"size": 8}}, "NormalizeImage"], "here").random
+
+
+@pytest.mark.parametrize("ops, message", [
+    ([], r"^here: transform_ops must begin with DecodeImage"),
+    (["NormalizeImage", {"DecodeImage": {}}], r"^here: transform_ops must begin with DecodeImage"),
+    ([{"DecodImage": {}}], r"^here\[0\]: there is no transform 'DecodImage'. Did you mean 'DecodeImage'"),
+    ([{"DecodeImage": {}}, {"CropImage": {"sise": 3}}], r"^here\[1\]\.CropImage has no option 'sise'. Did you mean 'size'"),
+    ([{"DecodeImage": {}}, {"CropImage": {}}], r"^here\[1\]\.CropImage needs the option 'size'"),
+    ([{"DecodeImage": {}, "ToCHWImage": {}}], r"^here\[0\]: expected one operator"),
+    ([{"DecodeImage": {"channel_first": True}}], "channel_first is not supported"),
+    ([{"DecodeImage": {}}, {"ResizeImage": {}}], "give either resize_short or size"),
+    ([{"DecodeImage": {}}, {"ResizeImage": {"size": 3, "resize_short": 3}}], "give either resize_short or size"),
+    ([{"DecodeImage": {}}, {"ResizeImage": {"size": [3, 4, 5]}}], "size must be a number"),
+    ([{"DecodeImage": {}}, {"ResizeImage": {"size": 3, "interpolation": "cubic"}}], "interpolation must be one of"),
+    ([{"DecodeImage": {}}, {"RandCropImage": {"size": 3, "scale": 0.08}}], "scale must be a list of 2 numbers"),
+    ([{"DecodeImage": {}}, {"RandCropImage": {"size": 3, "scale": [0.5, 0.1]}}], "scale must be .low, high."),
+    ([{"DecodeImage": {}}, {"RandCropImage": {"size": 3, "ratio": [0, 1]}}], "ratio must be .low, high."),
+    ([{"DecodeImage": {}}, {"RandFlipImage": {"flip_code": 2}}], "flip_code must be"),
+    ([{"DecodeImage": {}}, {"NormalizeImage": {"mean": 0.5}}], "mean must be a list of 3 numbers"),
+    ([{"DecodeImage": {}}, {"NormalizeImage": {"std": [1, 1, 0]}}], "std must be above 0"),
+    ([{"DecodeImage": {}}, {"NormalizeImage": {"scale": "__import__('os')"}}], "scale must be a number or a quotient")])
+def test_a_wrong_list_of_operators_is_refused_with_its_place(ops, message):
+    with pytest.raises(InputError, match=message):
+        build_transforms(ops, "here")
