@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 MAX_PIXELS = 100_000_000
-MAX_JPEG_PIXELS = 4 * MAX_PIXELS        # decoded reduced, but a progressive file is held whole: 3 bytes a pixel
+MAX_JPEG_PIXELS = 4 * MAX_PIXELS        # decoded reduced, but progressive files are held whole: 3 bytes a pixel
 MAX_BYTES = 1 << 29
 _TIFF_BITS = 258
 _ORIENTATION = 0x0112
@@ -156,7 +156,7 @@ def _decode_any(data: bytes) -> np.ndarray:
         with Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > MAX_PIXELS:
                 raise ImageError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS}, and only "
-                                      "JPEG can be decoded reduced")
+                                 "JPEG can be decoded reduced")
             image.load()        # before asking for the orientation: both libraries turn TIFF files on their own
             pixels = _deep_rgb(data, image) if _is_deep(data, image) else _rgb(image)
             return _upright(pixels, image.getexif().get(_ORIENTATION, 1))

@@ -41,9 +41,6 @@ class ReferenceIndex:
 
     def __init__(self, names: list[str], references: References, descriptors: faiss.Index, options: Options,
                  errors: list[Failure], fingerprint: str, embed: Optional[Embed] = None):
-        if bool(options.embedding) != (embed is not None):
-            raise InputError(f"the option embedding is {options.embedding!r} and the embed function is {embed!r}: give "
-                             "both, the function and a name for its network, or neither.")
         self.names, self.references, self.descriptors, self.options = names, references, descriptors, options
         self.errors, self.fingerprint, self.embed = errors, fingerprint, embed
         self.matcher = Matcher(names, references, descriptors, options)
@@ -61,9 +58,10 @@ class ReferenceIndex:
             map: how the pictures are read, such as `executor.map`.
 
         Raises:
-            InputError: none of the references is readable.
+            InputError: none of the references is readable, or `embed` without its name among the options.
         """
         options = options or Options()
+        _require_both(options, embed)
         names = list(dict.fromkeys(reference_paths))
         read, errors = [], []
         with one_thread():
@@ -102,15 +100,15 @@ class ReferenceIndex:
             try:
                 data = read_bytes(os.path.join(root, name))
                 same = self.matcher.same_bytes(name, hashlib.sha256(data).digest())
-                open_.append((name, data, same, None if same else describe(data, self.options)))
+                open_.append((name, same, None if same else describe(data, self.options)))
             except ImageError as error:
                 result.errors.append(_failure(name, "decode", error))
-        compared = [name for name, _, same, _ in open_ if not same]
+        compared = [name for name, same, _ in open_ if not same]
         cosines = iter(self._cosines([os.path.join(root, name) for name in compared]))
-        for name, data, same, picture in open_:
+        for name, same, picture in open_:
             close = []
             if picture is not None:
-                same, close = self.matcher.compare(name, picture, data, next(cosines))
+                same, close = self.matcher.compare(name, picture, next(cosines))
                 result.counts["truncated"] += picture.truncated
                 result.counts["no_local_features"] += picture.is_flat
             result.counts["images"] += 1
@@ -151,10 +149,12 @@ class ReferenceIndex:
                 raise ValueError(f"its format is {header['format']}, this version reads {FORMAT}")
             if expected not in (None, header["fingerprint"]):
                 raise InputError(f"the index in {folder} has the fingerprint {header['fingerprint']}, expected "
-                                 f"{expected}: it was made from another evaluation list, other files or other options. Remove the "
-                                 "folder or name another one.")
+                                 f"{expected}: it was made from another evaluation list, other files or other "
+                                 "options. Remove the folder or name another one.")
+            options = Options(**header["options"])
+            _require_both(options, embed)
             descriptors = faiss.deserialize_index(np.fromfile(folder / "descriptors.faiss", np.uint8))
-            return cls(header["names"], References.load(folder), descriptors, Options(**header["options"]),
+            return cls(header["names"], References.load(folder), descriptors, options,
                        [Failure(*e) for e in header["errors"]], header["fingerprint"], embed)
         except InputError:
             raise
@@ -187,6 +187,12 @@ def _describe_reference(root: str, options: Options, name: str):
 
 def _failure(name: str, stage: str, error: ImageError) -> Failure:
     return Failure(name, stage, type(error.__cause__ or error).__name__, " ".join(str(error).split()))
+
+
+def _require_both(options: Options, embed: Optional[Embed]) -> None:
+    if bool(options.embedding) != (embed is not None):
+        raise InputError(f"the option embedding is {options.embedding!r} and the embed function is {embed!r}: give "
+                         "both, the function and a name for its network, or neither.")
 
 
 def _embed_all(embed: Optional[Embed], files: list[str]) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 from . import geometry, hashes, voting
 from .match import Match
 from .options import Options
-from .picture import Picture, mean_colour
+from .picture import Picture
 from .reference import References
 from .verify import Check, verify
 
@@ -52,13 +52,12 @@ class Matcher:
         return [Match(name, self.names[row], "sha256", 0, _SAME_PIXELS, 0, None, geometry.IDENTITY, False)
                 for row in sorted(self.rows_of_bytes.get(digest, ()), key=self.names.__getitem__)]
 
-    def compare(self, name: str, picture: Picture, data: bytes, cosines: Optional[np.ndarray]) -> tuple[list, list]:
+    def compare(self, name: str, picture: Picture, cosines: Optional[np.ndarray]) -> tuple[list, list]:
         """Copies, the best first, and near misses of one picture.
 
         Args:
             name: of the picture.
             picture: its description.
-            data: the bytes of its file; the colour is decoded only when it decides.
             cosines: float32 [N], similarity of its embedding to each reference; None without a network.
         """
         near = self._hash_hits(picture)
@@ -72,7 +71,7 @@ class Matcher:
                 found.append((check.strength, self._match(name, picture, candidate, check)))
             elif check.inliers >= _CLOSE[0] and check.agreement >= _CLOSE[1]:
                 close.append((check.strength, self._match(name, picture, candidate, check)))
-        matches = _ranked(found) or self._without_geometry(name, picture, data, near, cosines)
+        matches = _ranked(found) or self._without_geometry(name, picture, near, cosines)
         return matches, [] if matches else _ranked(close)[:1]
 
     def _hash_hits(self, picture: Picture) -> dict[int, tuple[int, int]]:
@@ -109,20 +108,23 @@ class Matcher:
         return Match(name, self.names[candidate.row], candidate.reason, check.inliers, check.agreement,
                      candidate.hash_distance, candidate.cosine, affine, candidate.mirrored)
 
-    def _without_geometry(self, name: str, picture: Picture, data: bytes, near: dict,
-                          cosines: Optional[np.ndarray]) -> list[Match]:
-        """What cannot be aligned: nearly flat pictures of equal hash and colour, and what an embedding is sure of."""
+    def _without_geometry(self, name: str, picture: Picture, near: dict, cosines: Optional[np.ndarray]) -> list[Match]:
+        """What cannot be aligned: sparse pictures of equal hash and colour, and what an embedding is sure of."""
         matches = []
         for row, (distance, orientation) in near.items():
-            if distance <= self.options.flat_hash_radius and (picture.is_sparse or self.references.is_sparse(row)):
-                if np.abs(mean_colour(data) - self.references["colour"][row]).max() <= self.options.flat_colour:
-                    matches.append(Match(name, self.names[row], "hash", 0, 0.0, distance, _at(cosines, row), None,
-                                         orientation in _MIRRORED_ORIENTATIONS))
+            if distance <= self.options.flat_hash_radius and self._same_colour(picture, row):
+                matches.append(Match(name, self.names[row], "hash", 0, 0.0, distance, _at(cosines, row), None,
+                                     orientation in _MIRRORED_ORIENTATIONS))
         if not matches and cosines is not None and self.options.t_auto is not None:
             rows = np.flatnonzero(cosines >= self.options.t_auto)
             matches = [Match(name, self.names[row], "feature", 0, 0.0, near.get(row, (None,))[0], _at(cosines, row),
                              None, False) for row in rows[np.lexsort((rows, -cosines[rows]))]]
         return matches
+
+    def _same_colour(self, picture: Picture, row: int) -> bool:
+        if picture.colour is None:
+            return False
+        return bool(np.abs(picture.colour - self.references["colour"][row]).max() <= self.options.flat_colour)
 
 
 def _ranked(scored: list) -> list[Match]:

@@ -1,7 +1,7 @@
 """What dedup knows about one picture."""
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import cv2
 import numpy as np
@@ -30,23 +30,28 @@ class View(NamedTuple):
 
 
 class Picture(NamedTuple):
-    """Everything known of a picture: `coefficients` [16, 16] and `quality` of its hash, `view`, size in the file."""
+    """Everything known of a picture.
+
+    Args:
+        coefficients: float32 [16, 16], its hash before the signs are taken.
+        quality: of the hash, in [0, 100].
+        view: for the geometric check.
+        shape: height and width in the file, upright.
+        truncated: is a part of the file missing?
+        colour: mean red, green and blue, float64 [3] in [0, 255], of a sparse picture; None where nobody asks.
+    """
 
     coefficients: np.ndarray
     quality: int
     view: View
     shape: tuple
     truncated: bool
+    colour: Optional[np.ndarray]
 
     @property
     def is_flat(self) -> bool:
         """Without local features: hash and embedding are all there is."""
         return len(self.view.features.sizes) < LOCAL_FEATURES
-
-    @property
-    def is_sparse(self) -> bool:
-        """With so few local features that geometry may fail on an untouched copy."""
-        return len(self.view.features.sizes) < SPARSE
 
 
 def describe(data: bytes, options: Options) -> Picture:
@@ -61,8 +66,9 @@ def describe(data: bytes, options: Options) -> Picture:
     is_tiny = min(shape) < _SMALLEST_FILE
     features = Features.none() if is_tiny else sift.extract(grey, options.keypoints, options.contrast)
     reduced = hashes.reduce(grey)
+    colour = mean_colour(data) if len(features.sizes) < SPARSE else None
     return Picture(hashes.coefficients(reduced), hashes.quality(reduced), View(features, grey.shape, thumbnail(grey)),
-                   shape, decoded.truncated)
+                   shape, decoded.truncated, colour)
 
 
 def thumbnail(grey: np.ndarray) -> np.ndarray:

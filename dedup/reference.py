@@ -8,7 +8,7 @@ import numpy as np
 
 from . import hashes
 from .files import atomic_write
-from .picture import SPARSE, THUMBNAIL, Picture, View
+from .picture import THUMBNAIL, Picture, View
 from .sift import Features
 
 
@@ -62,10 +62,6 @@ class References:
         features = Features(*(self[name][span] for name in Features._fields))
         view = View(features, tuple(self["working_shape"][row].tolist()), self["thumbnail"][row, :height, :width])
         return view.mirrored() if mirrored else view
-
-    def is_sparse(self, row: int) -> bool:
-        """With so few local features that geometry may fail on an untouched copy?"""
-        return bool(np.diff(self["offsets"][row:row + 2])[0] < SPARSE)
 
     def save(self, folder) -> None:
         """Write every column to `folder` as an .npy file."""

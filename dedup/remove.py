@@ -22,6 +22,7 @@ from .source import Source, open_source
 AnySource = Union[str, os.PathLike, Source]
 _TABLES = {"removed": ("removed.tsv", COLUMNS), "others": ("other_matches.tsv", COLUMNS),
            "close": ("close.tsv", COLUMNS), "errors": ("errors.tsv", ERROR_COLUMNS)}
+_JUDGED_FROM = 1000         # pictures before the share of unreadable ones means something
 _RAISE_LIMIT = "Raise max_error_fraction (--max-errors) to go on"
 
 
@@ -67,7 +68,8 @@ def remove_copies(pool: AnySource, against: AnySource, out, *, pool_root=None, e
         workers: processes on this machine.
         executor: runs the shards instead of own processes; its workers must see `out` and the pictures.
         shard_size: pictures per shard; 10 000, or fewer for a pool below 640 000.
-        max_error_fraction: the run stops when more than this part of a shard cannot be read, in [0, 1].
+        max_error_fraction: the run stops when more than this part of the pictures cannot be read, in [0, 1]; judged
+            when 1000 pictures, or all, have been looked at, so that one bad file among few does not stop it.
         progress: called after every shard.
 
     Raises:
@@ -84,13 +86,13 @@ def remove_copies(pool: AnySource, against: AnySource, out, *, pool_root=None, e
         plan = shards.make_plan(out / "shards", pool, out / "index", index_fingerprint, size)
         index = _index(out / "index", against, options, embed, index_fingerprint, executor)
         _require_readable(index, against, max_error_fraction)
-        _run(plan, embed, executor, max_error_fraction, progress, len(pool.paths))
+        hosts = _run(plan, embed, executor, max_error_fraction, progress, len(pool.paths))
     counts = _collect(plan, pool, out)
     write_table(out / "eval_errors.tsv", ERROR_COLUMNS, index.errors)
     seconds = time.monotonic() - began
     manifest = _manifest(pool, against, index, counts, max_error_fraction)
     manifest["duration"] = {"seconds": round(seconds, 3), "images_per_s": round(len(pool.paths) / seconds, 3),
-                            "workers": workers, "hosts": 1, "shards": plan.shards, "shard_size": size}
+                            "workers": workers, "hosts": len(hosts), "shards": plan.shards, "shard_size": size}
     write_json(out / "manifest.json", manifest)
     return Removal(len(pool.paths), counts["kept"], counts["removed"], counts["errors"], out / "kept.txt",
                    out / "removed.tsv", manifest)
@@ -118,22 +120,25 @@ def _require_readable(index: ReferenceIndex, against: Source, limit: float) -> N
                          f"{against.root} the right root? {_RAISE_LIMIT}, without them.")
 
 
-def _run(plan: shards.Plan, embed, executor, limit: float, progress, total: int) -> None:
-    began, done, fresh = time.monotonic(), 0, 0
+def _run(plan: shards.Plan, embed, executor, limit: float, progress, total: int) -> set:
+    """Do every shard, report progress, and return the names of the machines that took part."""
+    began, done, fresh, hosts, failed = time.monotonic(), 0, 0, set(), []
     waiting = sum(not plan.result_file(s).exists() for s in range(plan.shards))
     for number, shard in enumerate(shards.run_shards(plan, embed, executor)):
-        images = len(plan.names(shard))
-        errors = plan.result(shard)["errors"]
-        if len(errors) > limit * images:
-            raise InputError(f"{len(errors)} of the {images} images of shard {shard} cannot be read, more than the "
-                             f"part {limit:g} allowed; the first is {errors[0][0]}: {errors[0][3]}. Is {plan.root} the "
-                             f"right root? {_RAISE_LIMIT}; what is done is kept.")
+        images, result = len(plan.names(shard)), plan.result(shard)
         done += images
+        failed += result["errors"]
+        if done >= min(total, _JUDGED_FROM) and len(failed) > limit * done:
+            raise InputError(f"{len(failed)} of {done} images cannot be read, more than the part {limit:g} allowed; one is "
+                             f"{failed[0][0]}: {failed[0][3]}. Is {plan.root} the right root? {_RAISE_LIMIT}; what is done "
+                             "is kept.")
+        hosts.add(result["host"])
         if number >= plan.shards - waiting:
             fresh += images
         seconds = time.monotonic() - began
         if progress is not None:
             progress(Progress(done, total, seconds, (total - done) * seconds / fresh if fresh else 0.0))
+    return hosts
 
 
 def _collect(plan: shards.Plan, pool: Source, out: Path) -> Counter:

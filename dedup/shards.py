@@ -6,6 +6,7 @@ import hashlib
 import json
 import multiprocessing
 import os
+import platform
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, ProcessPoolExecutor, as_completed
 from functools import lru_cache, partial
@@ -109,6 +110,7 @@ def run_shard(plan: Plan, shard: int, embed: Optional[Embed] = None) -> int:
     blamed = set(map(id, best))
     write_json(plan.result_file(shard), {
         "plan": plan.fingerprint,
+        "host": platform.node(),
         "removed": [match_to_row(m) for m in best],
         "others": [match_to_row(m) for m in result.matches if id(m) not in blamed],
         "close": [match_to_row(m) for m in result.close],

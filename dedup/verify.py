@@ -79,11 +79,12 @@ def mutual_matches(query: np.ndarray, reference: np.ndarray, ratio: float) -> tu
     if len(query) == 0 or len(reference) < 2:
         return np.zeros(0, np.int64), np.zeros(0, np.int64)
     squared = _squared_distances(query, reference)
-    nearest = squared.argmin(axis=1)
-    every = np.arange(len(squared))
-    two = np.partition(squared, 1, axis=1)[:, :2]
-    is_clear = (two[:, 1] > 0) & (two[:, 0] <= ratio * ratio * two[:, 1])
-    keep = is_clear & (squared.argmin(axis=0)[nearest] == every)
+    nearest, every = squared.argmin(axis=1), np.arange(len(squared))
+    is_mutual = squared.argmin(axis=0)[nearest] == every
+    first = squared[every, nearest]
+    squared[every, nearest] = np.inf
+    second = squared.min(axis=1)
+    keep = is_mutual & (second > 0) & (first <= ratio * ratio * second)
     return every[keep], nearest[keep]
 
 

@@ -11,7 +11,7 @@ from paddle import nn
 
 from .checks import positive_int
 from .config import Config
-from .data.dataset import DATASETS, ImageNetDataset
+from .data.dataset import DATASETS, ImageNetDataset, Visit
 from .data.loader import Loader, StepSampler
 from .data.manifest import check_labels, refuse_overlap
 from .device import is_main, rank, world_size
@@ -29,6 +29,7 @@ from .registry import check_arguments, check_keys
 from .teachers.engines import make_engine
 from .teachers.live import LiveTeacher
 from .train.evaluate import Evaluation, evaluate
+from .train.fix_stage import check_fix_stage
 from .train.precision import Precision
 from .train.settings import Settings
 from .train.trainer import Trainer
@@ -191,6 +192,8 @@ def build_trainer(config: Config) -> Trainer:
     loader = build_train_loader(config, settings)
     measure = evaluator(config) if has_evaluation(config) else None
     _check_lists(config, model, loader.dataset, measure.dataset if measure else None)
+    if settings.fix_resolution:
+        _check_fix_stage(config, model, loader.dataset)
     steps_per_epoch = settings.iter_per_epoch or loader.sampler.steps_per_pass // settings.update_freq
     if not steps_per_epoch:
         raise InputError(f"{config.where('Global')}: update_freq {settings.update_freq} is more than the "
@@ -226,6 +229,13 @@ def check_teacher(config: Config, teacher: LiveTeacher) -> Evaluation | None:
         print(f"warning: top-1 {top1:.4f} is hardly above chance (1/{classes}). Check the teacher's weights and the order "
               "of the classes in the list; Arch.teacher.min_top1 makes this an error.", file=sys.stderr)
     return evaluation
+
+
+def _check_fix_stage(config: Config, model: Distiller, train: ImageNetDataset) -> None:
+    """What must hold for a Fix stage; see ssld.train.fix_stage."""
+    ops = [_loader_section(config, mode)["dataset"]["transform_ops"] for mode in ("Train", "Eval")]
+    with located(config.file):
+        check_fix_stage(model.student, model.frozen, *ops, train[Visit(0, 0)]["image"].shape[1:])
 
 
 def _same_class_num(config: Config) -> None:

@@ -25,7 +25,7 @@ SECTIONS = ("Global", "Arch", "Lists", "Remove", "Score", "Select", "Merge")
 
 
 def run_expansion(config: Config) -> Expansion:
-    """Run the curation that `config` describes.
+    """Run the curation that `config` describes; under paddle.distributed.launch the processes share the scoring.
 
     Sections: Lists (pool, evaluation, labelled: image_root, cls_label_path, delimiter), Remove (workers,
     max_error_fraction and the parameters of dedup.Options), Arch.teacher and Score (top, batch_size, shard_size,
@@ -65,7 +65,8 @@ def _merge_options(image_root: str | None = None) -> None:
 def _remove(config: Config, lists: Lists, out: Path):
     options = config.section("Remove")
     running = {key: options.pop(key) for key in ("workers", "max_error_fraction") if key in options}
-    return remove_duplicates(*lists, out, options, where=config.where("Remove"), quiet=not device.is_main(), **running)
+    with device.main_first():
+        return remove_duplicates(*lists, out, options, where=config.where("Remove"), quiet=not device.is_main(), **running)
 
 
 def _score(config: Config, seed: int, pool: Manifest, out: Path):

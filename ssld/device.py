@@ -1,6 +1,7 @@
 """Where the work runs: device, CPU threads, and this process's place among others."""
 from __future__ import annotations
 
+import contextlib
 import os
 
 import paddle
@@ -64,3 +65,13 @@ def wait_for_all() -> None:
 def is_main() -> bool:
     """Whether this process is the one that prints and writes files."""
     return rank() == 0
+
+
+@contextlib.contextmanager
+def main_first():
+    """Inside the block the main process goes first; the others follow when it is through, and find its files there."""
+    if world_size() > 1 and not is_main():
+        dist.barrier()
+    yield
+    if world_size() > 1 and is_main():
+        dist.barrier()

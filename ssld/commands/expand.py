@@ -15,8 +15,11 @@ def add_arguments(parser):
 def run(args):
     from ..build_expansion import run_expansion
     from ..config import Config
+    from ..device import is_main
 
     expansion = run_expansion(Config.load(args.config, args.override))
+    if not is_main():
+        return
     pool = expansion.report["pool"]
     print(f"pool: {pool['lines']:,} lines = " + " + ".join(f"{n:,} {name}" for name, n in pool.items() if name != "lines"))
     print(f"wrote {expansion.file}: {len(expansion.train):,} images under {expansion.train.root}")

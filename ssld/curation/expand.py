@@ -11,6 +11,7 @@ import numpy as np
 from dedup.files import atomic_write, sha256_file, write_json
 
 from ..data.manifest import Manifest
+from ..device import is_main, main_first
 from .duplicates import Cleaned
 from .merge import SELECTED, merge
 from .selectors import Selection
@@ -69,13 +70,18 @@ def expand(lists: Lists, out: str | Path, remove: Callable[[Lists, Path], Cleane
     report["files"] = {name: str(m.source) for name, m in lists._asdict().items()}
     report["image_root"] = {name: str(m.root) for name, m in {**lists._asdict(), "train": train}.items()}
     report["train_list"] = {"images": len(train), "selected": int((train.columns["source"] == SELECTED).sum())}
-    out = out / output
-    selected.write(out / "selected.txt")
-    _write_selection(out / "selection.tsv", selected)
-    _write_fates(out / "fates.tsv", lists.pool, fates, set(selected.path))
-    train.write(out / "train_list.txt")
-    write_json(out / "report.json", report)
-    return Expansion(train, out / "train_list.txt", report)
+    with main_first():
+        if is_main():
+            _write(out / output, lists.pool, selected, fates, train, report)
+    return Expansion(train, out / output / "train_list.txt", report)
+
+
+def _write(folder: Path, pool: Manifest, selected: Manifest, fates: dict, train: Manifest, report: dict) -> None:
+    selected.write(folder / "selected.txt")
+    _write_selection(folder / "selection.tsv", selected)
+    _write_fates(folder / "fates.tsv", pool, fates, set(selected.path))
+    train.write(folder / "train_list.txt")
+    write_json(folder / "report.json", report)
 
 
 def _report(lists: Lists, cleaned: Cleaned, scored: Manifest, chosen: Selection, fates: dict, class_num: int) -> dict:

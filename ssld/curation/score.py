@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import paddle.distributed as dist
 
-from dedup.files import atomic_write, write_json
+from dedup.files import write_json
 
+from ..arrays import read_arrays, write_arrays
 from ..checks import positive_int
 from ..data.dataset import READABLE
 from ..data.loader import in_order
@@ -60,8 +61,7 @@ def score(dataset, teacher: Engine, out: str | Path, plan: dict, top: int = 1, b
             rows = np.arange(shard * shard_size, min((shard + 1) * shard_size, len(manifest)))
             arrays = score_rows(_Rows(dataset, rows), teacher, top, batch_size, num_workers,
                                 lambda done, first=rows[0]: progress.update(int(first) + done))
-            with atomic_write(_part(out, shard), "wb") as file:
-                np.savez(file, **arrays)
+            write_arrays(_part(out, shard), arrays)
     if world_size() > 1:
         dist.barrier()
     return _collect(out, shards, manifest)
@@ -124,10 +124,9 @@ def _collect(out: Path, shards: Sequence[int], manifest: Manifest) -> tuple[Mani
     parts = []
     for shard in shards:
         try:
-            with np.load(_part(out, shard), allow_pickle=False) as stored:
-                parts.append({name: stored[name] for name in stored.files})
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"{_part(out, shard)} cannot be read: {error}. Remove it; the next run scores it again.") from error
+            parts.append(read_arrays(_part(out, shard)))
+        except InputError as error:
+            raise InputError(f"{error} Remove it; the next run scores it again.") from error
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     order = np.argsort(columns["row"], kind="stable")
     columns = {name: column[order] for name, column in columns.items()}

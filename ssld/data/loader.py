@@ -5,10 +5,13 @@ same images per step as one process with the whole.
 """
 from __future__ import annotations
 
+import traceback
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from paddle.io import DataLoader
+from paddle.io.dataloader.collate import default_collate_fn
 
 from ..checks import positive_int
 from ..errors import InputError
@@ -72,9 +75,7 @@ class Loader:
 
     def batches(self, first_step: int, last_step: int) -> Iterator[dict]:
         """Batches (dicts of tensors) of the steps first_step .. last_step - 1."""
-        return iter(DataLoader(self.dataset, batch_sampler=_Plan(self.sampler, first_step, last_step),
-                               num_workers=self.num_workers,
-                               use_shared_memory=self.use_shared_memory, return_list=True))
+        return _batches(self.dataset, _Plan(self.sampler, first_step, last_step), self.num_workers, self.use_shared_memory)
 
 
 class _Plan:
@@ -100,4 +101,48 @@ def in_order(dataset, batch_size: int, rank: int = 0, world: int = 1, num_worker
     per_rank = -(-len(dataset) // world)
     rows = np.arange(rank * per_rank, (rank + 1) * per_rank) % len(dataset)
     plan = [[Visit(int(row), 0) for row in rows[first:first + batch_size]] for first in range(0, per_rank, batch_size)]
-    return iter(DataLoader(dataset, batch_sampler=plan, num_workers=num_workers, return_list=True))
+    return _batches(dataset, plan, num_workers)
+
+
+class _Failure(NamedTuple):
+    """What went wrong with a sample, and whether the user can mend it."""
+
+    text: str
+    mendable: bool
+
+
+class _Reported:
+    """A dataset whose exceptions arrive as data: Paddle's loader waits for ever after one in its thread, and turns one
+    in a worker into a SystemError."""
+
+    def __init__(self, dataset):
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, visit: Visit):
+        try:
+            return self.dataset[visit]
+        except InputError as error:
+            return _Failure(str(error), True)
+        except Exception:
+            return _Failure(traceback.format_exc(), False)
+
+
+def _collate(samples: list) -> dict:
+    """A batch, or the first failure in it."""
+    for sample in samples:
+        if isinstance(sample, _Failure):
+            return {"failure": np.frombuffer(sample.text.encode(), np.uint8), "mendable": np.array([sample.mendable])}
+    return default_collate_fn(samples)
+
+
+def _batches(dataset, plan, num_workers: int, use_shared_memory: bool = True) -> Iterator[dict]:
+    """The planned batches; what fails in a worker or thread is raised here."""
+    for batch in DataLoader(_Reported(dataset), batch_sampler=plan, num_workers=num_workers, collate_fn=_collate,
+                            use_shared_memory=use_shared_memory, return_list=True):
+        if "failure" in batch:
+            text = batch["failure"].numpy().tobytes().decode()
+            raise InputError(text) if bool(batch["mendable"]) else RuntimeError(f"reading data failed:\n{text}")
+        yield batch

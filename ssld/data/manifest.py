@@ -12,8 +12,10 @@ import numpy as np
 from dedup.files import atomic_write, sha256_file, write_json
 from dedup.lists import UNLABELLED, Paths, read_list
 
+from ..arrays import read_arrays, write_arrays
 from ..errors import InputError
 
+_LIST = "list_sha256"           # entry of a columns file: the list it was made for
 _SHOWN = 10                     # how many bad lines an error lists
 _BYTES_COMPARED = 100_000       # longest training list whose files are compared with the evaluation files
 
@@ -68,19 +70,13 @@ class Manifest:
         listed = read_list(file, delimiter)
         columns_file, origin_file = _beside(file)
         columns, origin = {}, {}
-        try:
-            if columns_file.exists():
-                with np.load(columns_file, allow_pickle=False) as stored:
-                    columns = {name: stored[name] for name in stored.files}
-            if origin_file.exists():
+        if columns_file.exists():
+            columns = _read_columns(columns_file, file)
+        if origin_file.exists():
+            try:
                 origin = json.loads(origin_file.read_text())
-        except (OSError, ValueError, EOFError) as error:
-            raise InputError(f"{columns_file} or {origin_file.name}, which belong to {file.name}, cannot be read: {error} "
-                             "Remove them to use the list without its columns.") from error
-        wrong = {name: len(column) for name, column in columns.items() if len(column) != len(listed.paths)}
-        if wrong:
-            raise InputError(f"{file} has {len(listed.paths)} rows, but {columns_file.name} beside it holds {wrong}: the "
-                             "list was edited after it was made. Remove the columns file, or make the list again.")
+            except (OSError, ValueError) as error:
+                raise InputError(f"{origin_file} cannot be read: {error} Remove it to use the list without it.") from error
         return cls(file.parent if root is None else Path(root), listed.paths, listed.labels, columns, listed.lines, file,
                    origin)
 
@@ -90,13 +86,12 @@ class Manifest:
         columns_file, origin_file = _beside(file)
         for stale in (columns_file, origin_file):
             stale.unlink(missing_ok=True)
-        if self.columns:
-            with atomic_write(columns_file, "wb") as out:
-                np.savez(out, **self.columns)
-        if self.origin:
-            write_json(origin_file, dict(self.origin))
         with atomic_write(file) as out:
             out.writelines(f"{path} {label}\n" for path, label in zip(self.path, self.label.tolist()))
+        if self.columns:
+            write_arrays(columns_file, {**self.columns, _LIST: np.array(sha256_file(file))})
+        if self.origin:
+            write_json(origin_file, dict(self.origin))
 
     def take(self, rows) -> Manifest:
         """The rows at the given positions (int array) or where a mask is true, in that order."""
@@ -184,6 +179,18 @@ def same_bytes(train: Manifest, evaluation: Manifest) -> dict[int, int]:
 def missing_files(manifest: Manifest) -> np.ndarray:
     """Rows whose image file does not exist: int array."""
     return np.flatnonzero([not manifest.file(row).is_file() for row in range(len(manifest))])
+
+
+def _read_columns(columns_file: Path, file: Path) -> dict[str, np.ndarray]:
+    """The columns that belong to the list `file`, which must not have changed since."""
+    try:
+        columns = read_arrays(columns_file)
+    except InputError as error:
+        raise InputError(f"{error} Remove it to use {file.name} without its columns.") from error
+    if str(columns.pop(_LIST, "")) != sha256_file(file):
+        raise InputError(f"{file} was edited after the columns in {columns_file.name} were made for it. Remove that file to "
+                         "use the list without its columns, or make the list again.")
+    return columns
 
 
 def _beside(file: Path) -> tuple[Path, Path]:

@@ -26,6 +26,7 @@ class SmallResNet(nn.Layer):
         positive_int("width", width)
         if depth < 8 or (depth - 2) % 6:
             raise InputError(f"depth must be 6 n + 2 (8, 14, 20, ...), not {depth}.")
+        self.stem_stride = stem_stride
         self.stem = _conv_bn(3, width, 3, stem_stride)
         for stage in range(3):
             before, after = (width, width) if stage == 0 else (width << (stage - 1), width << stage)

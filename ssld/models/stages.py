@@ -17,11 +17,13 @@ class Stages:
         family: the architecture's name, such as "ResNet".
         groups: parameter-name prefixes of each group that a learning-rate multiplier applies to, input side first.
         classifier: prefix of the last linear layer.
+        stride: pixels of the input per pixel of the last feature map, in each direction.
     """
 
     family: str
     groups: tuple[tuple[str, ...], ...]
     classifier: str
+    stride: int = 32
 
     def group_of(self, parameter: str) -> int | None:
         """The group of a parameter name; None for what lies behind the stages (head and classifier)."""
@@ -74,6 +76,11 @@ def _mobilenet_v1(network) -> Stages:
     return Stages("MobileNetV1", tuple(groups), "fc")
 
 
+def _small_resnet(network) -> Stages:
+    """Ours: two halvings after the stem."""
+    return Stages("SmallResNet", (("stem",), ("stage1",), ("stage2",), ("stage3",)), "fc", 4 * network.stem_stride)
+
+
 def _named(family: str, groups: Sequence[Sequence[str]], classifier: str) -> Callable[[nn.Layer], Stages]:
     """A row whose names are the same in every size of the family."""
     return lambda network: Stages(family, tuple(map(tuple, groups)), classifier)
@@ -101,5 +108,5 @@ _ROWS: dict[str, Callable[[nn.Layer], Stages]] = {
     "resnext101_wsl.ResNeXt101WSL": _by_prefix("ResNeXt101_wsl", ["_conv_stem"], [f"_conv{i}_" for i in range(1, 5)],
                                                "_out"),
     "shufflenet_v2.ShuffleNet": _by_prefix("ShuffleNetV2", ["_conv1"], [f"{i}_" for i in (2, 3, 4)], "_fc"),
-    "small_resnet.SmallResNet": _named("SmallResNet", [["stem"], ["stage1"], ["stage2"], ["stage3"]], "fc"),
+    "small_resnet.SmallResNet": _small_resnet,
 }

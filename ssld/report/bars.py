@@ -38,39 +38,43 @@ def bars(rows: Sequence[Bar], marks: Sequence[Mark], words: str) -> Chart:
         marks: values to compare with.
         words: what the chart shows.
     """
-    scale = ticks(0, max([row.value + row.error for row in rows] + [mark.value for mark in marks]), 5)
+    high = max([row.value + row.error for row in rows] + [mark.value for mark in marks]) or 1
     top = 22 * len(marks)
     bottom = top + _ROW * len(rows)
-    grid = join(markup('<line class="grid" x1="{x}" x2="{x}" y1="{}" y2="{}"/><text class="tick" x="{x}" y="{}" '
-                       'text-anchor="middle">{}</text>', top, bottom + 6, bottom + 22, f"{value:g}",
-                       x=place(value, 0, scale[-1])) for value in scale)
-    drawn = join(_bar(row, top + _ROW * i, scale[-1], i == len(rows) - 1) for i, row in enumerate(rows))
-    lines = join(_mark(mark, 22 * i + 14, bottom + 6, scale[-1]) for i, mark in enumerate(marks))
-    texts = join(markup('<text class="value" x="100%" y="{}" text-anchor="end">{}</text><text class="muted" x="100%" y="{}" '
-                        'text-anchor="end">{}</text>', top + _ROW * i + 41, row.text, top + _ROW * i + 17, row.remark)
-                 for i, row in enumerate(rows))
-    return Chart(join([markup('<svg x="1%" width="{}%" overflow="visible">{}{}{}</svg>', _NAMES, grid, drawn, lines), texts]),
-                 bottom + 30, words)
+    left = [_grid(high, 5, top, bottom + 6)]
+    left += [_bar(row, top + _ROW * i, high, i == len(rows) - 1) for i, row in enumerate(rows)]
+    left += [_mark(mark, 22 * i + 14, bottom + 6, high) for i, mark in enumerate(marks)]
+    right = [markup('<text class="value" x="100%" y="{}" text-anchor="end">{}</text>'
+                    '<text class="muted" x="100%" y="{}" text-anchor="end">{}</text>',
+                    top + _ROW * i + 41, row.text, top + _ROW * i + 17, row.remark) for i, row in enumerate(rows)]
+    body = markup('<svg x="1%" width="{}%" overflow="visible">{}</svg>{}', _NAMES, join(left), join(right))
+    return Chart(body, bottom + 30, words)
+
+
+def _grid(high: float, wanted: int, top: int, bottom: int) -> Html:
+    """Upright lines from 0 to `high` at round numbers, which stand below them."""
+    return join(markup('<line class="grid" x1="{x}" x2="{x}" y1="{}" y2="{}"/>'
+                       '<text class="tick" x="{x}" y="{}" text-anchor="middle">{}</text>',
+                       top, bottom, bottom + 16, f"{value:,g}", x=place(value, 0, high))
+                for value in ticks(0, high, wanted) if value <= high)
 
 
 def _bar(row: Bar, y: int, high: float, is_last: bool) -> Html:
-    words = f"{row.name}: {row.text}, standard error {row.error:.2f}"
-    return markup(
-        '<svg width="100%" height="{}"><text class="name" y="{}">{}</text></svg>'
-        '<rect class="bar{}" y="{}" width="{}" height="22" rx="2"><title>{}</title></rect>'
-        '<path class="whisker" d=""/><line class="whisker" x1="{left}" x2="{right}" y1="{middle}" y2="{middle}"/>'
-        '<line class="whisker" x1="{left}" x2="{left}" y1="{upper}" y2="{lower}"/>'
-        '<line class="whisker" x1="{right}" x2="{right}" y1="{upper}" y2="{lower}"/>',
-        y + 24, y + 17, row.name, Html(" strong" if is_last else ""), y + 25, place(row.value, 0, high), words,
-        left=place(max(row.value - row.error, 0), 0, high), right=place(row.value + row.error, 0, high), middle=y + 36,
-        upper=y + 31, lower=y + 41)
+    name = markup('<svg width="100%" height="{}"><text class="name" y="{}">{}</text></svg>', y + 24, y + 17, row.name)
+    bar = markup('<rect class="bar{}" y="{}" width="{}" height="22" rx="2"><title>{}</title></rect>',
+                 " strong" if is_last else "", y + 25, place(row.value, 0, high),
+                 f"{row.name}: {row.text}, standard error {row.error:.2f}")
+    ends = [place(max(value, 0), 0, high) for value in (row.value - row.error, row.value + row.error)]
+    whisker = [(*ends, y + 36, y + 36), *((end, end, y + 31, y + 41) for end in ends)]
+    lines = (markup('<line class="whisker" x1="{}" x2="{}" y1="{}" y2="{}"/>', *line) for line in whisker)
+    return join([name, bar, *lines])
 
 
 def _mark(mark: Mark, y: int, bottom: int, high: float) -> Html:
-    at_right = mark.value > high / 2
-    return markup('<line class="mark" x1="{x}" x2="{x}" y1="{}" y2="{}"/><text class="marked" x="{x}" dx="{}" y="{}" '
-                  'text-anchor="{}">{}</text>', y - 12, bottom, -7 if at_right else 7, y, "end" if at_right else "start",
-                  mark.name, x=place(mark.value, 0, high))
+    anchor, shift = ("end", -7) if mark.value > high / 2 else ("start", 7)
+    return markup('<line class="mark" x1="{x}" x2="{x}" y1="{}" y2="{}"/>'
+                  '<text class="marked" x="{x}" dx="{}" y="{}" text-anchor="{}">{}</text>',
+                  y - 12, bottom, shift, y, anchor, mark.name, x=place(mark.value, 0, high))
 
 
 class Branch(NamedTuple):
@@ -90,37 +94,44 @@ def flow(whole: str, branches: Sequence[Branch], words: str) -> Chart:
         branches: from top to bottom; their counts are the whole.
         words: what the chart shows.
     """
-    total = sum(branch.count for branch in branches) or 1
-    parts, left, right = [], 0.0, 0.0
-    breadths = [_THICK * branch.count / total for branch in branches]
-    height = sum(max(breadth + 14, _BRANCH) for breadth in breadths)
-    left = (height - _THICK) / 2
-    parts.append(markup('<rect class="end" x="0" y="{}" width="8" height="{}"/><text class="value" x="0" y="{}">{}</text>'
-                        '<text class="muted" x="0" y="{}">{}</text>', 36 + left, _THICK, 10 + left, f"{total:,}", 26 + left, whole))
-    for branch, breadth in zip(branches, breadths):
-        slot = max(breadth + 14, _BRANCH)
-        parts.append(_branch(branch, breadth, left, right + (slot - breadth) / 2, right + slot / 2, height, total))
+    total = sum(branch.count for branch in branches)
+    breadths = [_THICK * branch.count / max(total, 1) for branch in branches]
+    slots = [max(breadth + 14, _BRANCH) for breadth in breadths]
+    height = round(sum(slots))
+    start = left = (height - _THICK) / 2
+    right, parts = 0.0, []
+    for branch, breadth, slot in zip(branches, breadths, slots):
+        top = right + (slot - breadth) / 2
+        parts += [_ribbon(branch, breadth, left, top, height), _branch_end(branch, breadth, top, total)]
         left, right = left + breadth, right + slot
-    return Chart(join([*parts[:1], markup('<svg y="36" overflow="visible">{}</svg>', join(parts[1:]))]), round(height) + 40, words)
+    head = markup('<text class="value" x="0" y="14">{} <tspan class="rest">{}</tspan></text>', f"{total:,}", whole)
+    stem = markup('<rect class="end" x="0" y="{}" width="8" height="{}"/>', f"{start:.1f}", _THICK)
+    body = markup('{}<svg y="26" overflow="visible">{}{}</svg>', head, stem, join(parts))
+    return Chart(body, height + 30, words)
 
 
-def _branch(branch: Branch, breadth: float, left: float, right: float, middle: float, height: float, total: int) -> Html:
-    strong = Html(" strong" if branch.is_kept else "")
+def _ribbon(branch: Branch, breadth: float, left: float, right: float, height: int) -> Html:
+    """A band of equal breadth from the height `left` at the stem to the height `right` at its end, pixels."""
     path = (f"M0,{left:.1f}C50,{left:.1f} 50,{right:.1f} 100,{right:.1f}V{right + breadth:.1f}"
             f"C50,{right + breadth:.1f} 50,{left + breadth:.1f} 0,{left + breadth:.1f}z")
-    return markup(
-        '<svg x="8" width="38%" height="{height}" viewBox="0 0 100 {height}" preserveAspectRatio="none" overflow="visible">'
-        '<path class="ribbon{}" d="{}"><title>{}: {}</title></path></svg>'
-        '<svg x="38%" overflow="visible"><rect class="end{}" x="8" y="{}" width="5" height="{}"/>'
-        '<text class="value" x="24" y="{}">{} <tspan class="share" font-weight="400">{}</tspan></text>'
-        '<text class="muted" x="24" y="{}">{}</text></svg>',
-        strong, path, branch.name, f"{branch.count:,}", strong, f"{right:.1f}", f"{max(breadth, 1):.1f}", f"{middle - 2:.1f}",
-        f"{branch.count:,}", f"{branch.name}, {100 * branch.count / total:.1f} %", f"{middle + 15:.1f}", branch.text,
-        height=f"{height:.0f}")
+    return markup('<svg x="8" width="34%" height="{h}" viewBox="0 0 100 {h}" preserveAspectRatio="none" '
+                  'overflow="visible"><path class="ribbon{}" d="{}"><title>{}: {}</title></path></svg>',
+                  " strong" if branch.is_kept else "", path, branch.name, f"{branch.count:,}", h=height)
+
+
+def _branch_end(branch: Branch, breadth: float, top: float, total: int) -> Html:
+    strong, middle = " strong" if branch.is_kept else "", top + breadth / 2
+    share = f"{100 * branch.count / max(total, 1):.1f} %"
+    block = markup('<rect class="end{}" x="8" y="{}" width="5" height="{}"/>', strong, f"{top:.1f}",
+                   f"{max(breadth, 1):.1f}")
+    texts = markup('<text class="value" x="24" y="{}">{} <tspan class="rest">{}</tspan></text>'
+                   '<text class="muted" x="24" y="{}">{}, {}</text>',
+                   f"{middle - 2:.1f}", f"{branch.count:,}", branch.name, f"{middle + 15:.1f}", share, branch.text)
+    return markup('<svg x="34%" overflow="visible">{}{}</svg>', block, texts)
 
 
 class ClassCounts(NamedTuple):
-    """Images of one class: labelled, available in the pool, selected, and in another selection (None: there is none)."""
+    """Images of a class: labelled, available in the pool, selected, and in another selection if there is one."""
 
     name: str
     labelled: int
@@ -137,28 +148,31 @@ def class_bars(rows: Sequence[ClassCounts], words: str, other_name: str = "") ->
         words: what the chart shows.
         other_name: what the ring stands for.
     """
-    scale = ticks(0, max([1, *(max(row.labelled, row.available, row.selected, row.other or 0) for row in rows)]), 4)
+    high = max([1, *(max(row.labelled, row.available, row.selected, row.other or 0) for row in rows)])
     bottom = _CLASS_ROW * len(rows)
-    grid = join(markup('<line class="grid" x1="{x}" x2="{x}" y1="0" y2="{}"/><text class="tick" x="{x}" y="{}" '
-                       'text-anchor="middle">{}</text>', bottom + 4, bottom + 20, f"{value:,g}", x=place(value, 0, scale[-1]))
-                for value in scale)
-    drawn = join(_class_row(row, _CLASS_ROW * i, scale[-1]) for i, row in enumerate(rows))
     names = join(markup('<text x="0" y="{}">{}<title>{}</title></text>', _CLASS_ROW * i + 19, row.name, row.name)
                  for i, row in enumerate(rows))
-    legend = [(Html('<rect class="wide" x="2" width="26" height="14"/>'), "available: the teacher's first choice in the pool"),
+    drawn = join(_class_row(row, _CLASS_ROW * i, high) for i, row in enumerate(rows))
+    sums = join(markup('<text class="tick" x="100%" y="{}" text-anchor="end">{} of {}</text>',
+                       _CLASS_ROW * i + 19, f"{row.selected:,}", f"{row.available:,}") for i, row in enumerate(rows))
+    legend = [(Html('<rect class="wide" x="2" width="26" height="14"/>'), "available: teacher’s first choice"),
               (Html('<rect class="narrow" x="2" y="3" width="26" height="8"/>'), "selected"),
               (Html('<rect class="tag" x="13" width="3" height="14"/>'), "labelled to begin with")]
     if other_name:
         legend.append((Html('<circle class="ring" cx="15" cy="7" r="5"/>'), other_name))
-    return Chart(markup('<svg width="29%" height="{}">{}</svg><svg x="31%" width="64%" overflow="visible">{}{}</svg>', bottom,
-                        names, grid, drawn), bottom + 28, words, tuple(legend))
+    body = markup('<svg width="23%" height="{}">{}</svg><svg x="25%" width="57%" overflow="visible">{}{}</svg>{}',
+                  bottom, names, _grid(high, 4, 0, bottom + 4), drawn, sums)
+    return Chart(body, bottom + 28, words, tuple(legend))
 
 
 def _class_row(row: ClassCounts, y: int, high: float) -> Html:
-    other = Html("") if row.other is None else markup('<circle class="ring" cx="{}" cy="{}" r="5"/>', place(row.other, 0, high),
-                                                      y + 14)
+    boxes = ("wide", row.available, 4, 20), ("narrow", row.selected, 10, 8)
+    counts = (markup('<rect class="{}" y="{}" width="{}" height="{}"/>', kind, y + top, place(value, 0, high), breadth)
+              for kind, value, top, breadth in boxes)
+    tag = markup('<svg x="{}" overflow="visible"><rect class="tag" x="-1.5" y="{}" width="3" height="20"/></svg>',
+                 place(row.labelled, 0, high), y + 4)
+    ring = Html("")
+    if row.other is not None:
+        ring = markup('<circle class="ring" cx="{}" cy="{}" r="5"/>', place(row.other, 0, high), y + 14)
     words = f"{row.name}: {row.available:,} available, {row.selected:,} selected, {row.labelled:,} labelled"
-    return markup('<g><title>{}</title><rect class="wide" y="{}" width="{}" height="20"/><rect class="narrow" y="{}" width="{}" '
-                  'height="8"/><svg x="{}" overflow="visible"><rect class="tag" x="-1.5" y="{}" width="3" height="20"/></svg>{}'
-                  "</g>", words, y + 4, place(row.available, 0, high), y + 10, place(row.selected, 0, high),
-                  place(row.labelled, 0, high), y + 4, other)
+    return markup("<g><title>{}</title>{}{}{}</g>", words, join(counts), tag, ring)

@@ -15,13 +15,14 @@ from .markup import Html, join, markup
 
 _MARKERS = ("M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0", "M-3.5,-3.5h7v7h-7z", "M0,-5L5,0L0,5L-5,0z", "M0,-5L5,4H-5z",
             "M-4.5,-4L4.5,-4L0,5z", "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0")
-_PLOT_LEFT, _PLOT_WIDTH = 12, 86        # percent of a chart with numbers at its left
+_PLOT_LEFT, _PLOT_WIDTH = 8, 90         # percent of a chart; the numbers at its left stand on the grid lines
+_TOP, _BELOW = 18, 26                   # pixels above and below the plot
 _FILE_WIDTH = 760                       # pixels of a chart in a file of its own
 _LEGEND_LINE = 22                       # pixels
 
 
 class Chart(NamedTuple):
-    """A drawing: SVG elements, height in pixels, words for those who do not see it, and (sample, text) of its legend."""
+    """A drawing: SVG elements, height in pixels, words for who does not see it, and (sample, text) of its legend."""
 
     body: Html
     height: int
@@ -39,8 +40,8 @@ class Line(NamedTuple):
 
 def inline(chart: Chart) -> Html:
     """The chart as an element of a page, its legend above it."""
-    items = join(markup('<li><svg width="30" height="14" aria-hidden="true" class="chart">{}</svg>{}</li>', sample, text)
-                 for sample, text in chart.legend)
+    items = join(markup('<li><svg width="30" height="14" aria-hidden="true" class="chart">{}</svg>{}</li>', *item)
+                 for item in chart.legend)
     legend = markup('<ul class="legend">{}</ul>', items) if chart.legend else Html("")
     return markup('{}<svg class="chart" role="img" aria-label="{}" width="100%" height="{}">{}</svg>',
                   legend, chart.words, chart.height, chart.body)
@@ -76,7 +77,8 @@ def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
     power = 10.0 ** math.floor(math.log10(span / wanted))
     step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= span / wanted * (1 - 1e-9))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [n * step for n in range(first, max(last, first + 1) + 1)]
+    # rounded, because 3 * 0.1 is 0.30000000000000004
+    return [float(f"{n * step:.12g}") for n in range(first, max(last, first + 1) + 1)]
 
 
 def place(value: float, low: float, high: float) -> str:
@@ -84,25 +86,25 @@ def place(value: float, low: float, high: float) -> str:
     return f"{100 * (value - low) / (high - low):.2f}%"
 
 
-def lines(curves: Sequence[Line], words: str, y_label=lambda y: f"{y:g}", y_from_zero: bool = True, markers: bool = False,
-          height: int = 230) -> Chart:
+def lines(curves: Sequence[Line], words: str, y_label: str = "{:g}", markers: bool = False, height: int = 230) -> Chart:
     """Curves over training steps.
 
     Args:
         curves: at least one with a point.
         words: what the chart shows.
-        y_label: text of a number at the left.
-        y_from_zero: let the scale begin at 0.
+        y_label: format of the numbers at the left.
         markers: mark every point, and not only the last.
+        height: pixels.
     """
     xs, ys = zip(*((x, y) for curve in curves for x, y in curve.points))
     x_ticks = [x for x in ticks(0, max(xs), 4) if x <= max(xs)]
-    y_ticks = ticks(0 if y_from_zero else min(ys), max(ys), 4)
+    y_ticks = ticks(min(0, *ys), max(ys), 4)
     box = 0, max(xs) or 1, y_ticks[0], y_ticks[-1]
-    plot = height - 26 - 10
+    plot = height - _TOP - _BELOW
     drawn = join(_curve(curve, box, y_label, markers) for curve in curves)
-    return Chart(join([_y_axis(y_ticks, plot, y_label), _x_axis(x_ticks, box[:2], plot),
-                       _plot(drawn, plot)]), height, words, tuple((_sample(c.style), c.name) for c in curves))
+    axes = join([_y_axis(y_ticks, *box[2:], plot, y_label), _x_axis(x_ticks, box[:2], plot, "step ")])
+    legend = tuple((_sample(curve.style), curve.name) for curve in curves)
+    return Chart(join([axes, _plot(drawn, plot)]), height, words, legend)
 
 
 def histogram(edges: Sequence[float], wide: Sequence[int], narrow: Sequence[int], words: str, names: Sequence[str],
@@ -113,58 +115,64 @@ def histogram(edges: Sequence[float], wide: Sequence[int], narrow: Sequence[int]
         edges: [n + 1] of the bins.
         wide, narrow, stepped: [n] counts.
         words: what the chart shows.
-        names: what the two (three) counts are.
+        names: what the counts are; three of them with `stepped`.
     """
-    top = ticks(0, max([*wide, *narrow, *(stepped or ()), 1]), 4)
-    plot, share = height - 26 - 10, 100 / len(wide)
-    parts = [_column(i * share, share, 0.9, count, top[-1], "wide", f"{names[0]}, {edges[i]:.2f} to {edges[i + 1]:.2f}")
+    top = max([*wide, *narrow, *(stepped or ()), 1])
+    plot, share = height - _TOP - _BELOW, 100 / len(wide)
+    parts = [_column(i * share, share, 0.9, count, top, "wide", f"{names[0]}, {edges[i]:.2f} to {edges[i + 1]:.2f}")
              for i, count in enumerate(wide)]
-    parts += [_column(i * share, share, 0.45, count, top[-1], "narrow", f"{names[1]}, {edges[i]:.2f} to {edges[i + 1]:.2f}")
+    parts += [_column(i * share, share, 0.45, count, top, "narrow", f"{names[1]}, {edges[i]:.2f} to {edges[i + 1]:.2f}")
               for i, count in enumerate(narrow)]
     legend = [(Html('<rect class="wide" x="2" width="26" height="14"/>'), names[0]),
               (Html('<rect class="narrow" x="9" width="12" height="14"/>'), names[1])]
     if stepped is not None:
         corners = [(x * share, count) for i, count in enumerate(stepped) for x in (i, i + 1)]
-        parts.append(_polyline([(x, 100 - 100 * y / top[-1]) for x, y in corners], "s2"))
+        parts.append(_polyline([(x, 100 - 100 * y / top) for x, y in corners], "s2"))
         legend.append((Html('<path class="line s2" d="M1,11h14v-8h14"/>'), names[2]))
-    x_ticks = ticks(edges[0], edges[-1], 5)
-    return Chart(join([_y_axis(top, plot, lambda y: f"{y:,.0f}"), _x_axis(x_ticks, (edges[0], edges[-1]), plot),
-                       _plot(join(parts), plot)]), height, words, tuple(legend))
+    axes = join([_y_axis([y for y in ticks(0, top, 4) if y <= top], 0, top, plot, "{:,g}"),
+                 _x_axis(ticks(edges[0], edges[-1], 5), (edges[0], edges[-1]), plot)])
+    return Chart(join([axes, _plot(join(parts), plot)]), height, words, tuple(legend))
 
 
 def _column(left: float, share: float, breadth: float, count: int, top: float, kind: str, words: str) -> Html:
     high = 100 * count / top
+    box = (left + share * (1 - breadth) / 2, 100 - high, share * breadth, high)
     return markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"><title>{}: {}</title></rect>', kind,
-                  f"{left + share * (1 - breadth) / 2:.2f}%", f"{100 - high:.2f}%", f"{share * breadth:.2f}%", f"{high:.2f}%",
-                  words, f"{count:,}")
+                  *(f"{value:.2f}%" for value in box), words, f"{count:,}")
 
 
 def _plot(content: Html, height: int) -> Html:
-    return markup('<svg x="{}%" y="10" width="{}%" height="{}" overflow="visible">{}</svg>', _PLOT_LEFT, _PLOT_WIDTH, height,
-                  content)
+    return markup('<svg x="{}%" y="{}" width="{}%" height="{}" overflow="visible">{}</svg>',
+                  _PLOT_LEFT, _TOP, _PLOT_WIDTH, height, content)
 
 
-def _y_axis(values: Sequence[float], plot: int, label) -> Html:
-    return join(markup('<line class="grid" x1="{}%" x2="{}%" y1="{y}" y2="{y}"/><text class="tick" x="{}%" dx="-6" y="{y}" '
-                       'dy="4" text-anchor="end">{}</text>', _PLOT_LEFT, _PLOT_LEFT + _PLOT_WIDTH, _PLOT_LEFT, label(value),
-                       y=f"{10 + plot * (1 - (value - values[0]) / (values[-1] - values[0])):.1f}") for value in values)
+def _y_axis(values: Sequence[float], low: float, high: float, plot: int, label: str) -> Html:
+    return join(markup('<line class="grid" x1="0" x2="{}%" y1="{y}" y2="{y}"/>'
+                       '<text class="tick" x="0" y="{y}" dy="-4">{}</text>', _PLOT_LEFT + _PLOT_WIDTH,
+                       label.format(value),
+                       y=f"{_TOP + plot * (1 - (value - low) / (high - low)):.1f}") for value in values)
 
 
-def _x_axis(values: Sequence[float], box: Sequence[float], plot: int) -> Html:
-    return join(markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}</text>',
-                       f"{_PLOT_LEFT + _PLOT_WIDTH * (value - box[0]) / (box[1] - box[0]):.2f}%", 10 + plot + 18, f"{value:,g}")
-                for value in values)
+def _x_axis(values: Sequence[float], box: Sequence[float], plot: int, unit: str = "") -> Html:
+    """Numbers below the plot; `unit` stands before the first."""
+    def left(value):
+        return f"{_PLOT_LEFT + _PLOT_WIDTH * (value - box[0]) / (box[1] - box[0]):.2f}%"
+
+    return join(markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}{}</text>', left(value),
+                       _TOP + plot + 18, "" if i else unit, f"{value:,g}") for i, value in enumerate(values))
 
 
-def _curve(curve: Line, box: Sequence[float], label, markers: bool) -> Html:
+def _curve(curve: Line, box: Sequence[float], label: str, markers: bool) -> Html:
     """The line, its markers, and what each of them says when pointed at."""
     x0, x1, y0, y1 = box
-    shape = _polyline([(100 * (x - x0) / (x1 - x0), 100 - 100 * (y - y0) / (y1 - y0)) for x, y in curve.points],
-                      f"s{curve.style % len(_MARKERS)}")
-    marked = curve.points if markers else curve.points[-1:]
-    return join([shape, *(markup('<svg x="{}" y="{}" overflow="visible"><path class="marker s{}" d="{}"><title>{}, step {}: {}'
-                                 "</title></path></svg>", place(x, x0, x1), place(y, y1, y0), curve.style % len(_MARKERS),
-                                 _MARKERS[curve.style % len(_MARKERS)], curve.name, f"{x:,}", label(y)) for x, y in marked)])
+    style = curve.style % len(_MARKERS)
+    corners = [(100 * (x - x0) / (x1 - x0), 100 * (y1 - y) / (y1 - y0)) for x, y in curve.points]
+    shape = _polyline(corners, f"s{style}")
+    marked = [markup('<svg x="{}" y="{}" overflow="visible"><path class="marker s{}" d="{}"><title>{}</title></path>'
+                     "</svg>", place(x, x0, x1), place(y, y1, y0), style, _MARKERS[style],
+                     f"{curve.name}, step {x:,}: {label.format(y)}")
+              for x, y in (curve.points if markers else curve.points[-1:])]
+    return join([shape, *marked])
 
 
 def _polyline(percentages, style: str) -> Html:

@@ -77,13 +77,14 @@ def read_expansion(folder: str | Path) -> Expansion:
         InputError: no such folder, or a file is missing because the curation did not come to its end.
     """
     folder = Path(folder)
-    duplicates = next((f / "duplicates" for f in (folder, *folder.parents) if (f / "duplicates/manifest.json").is_file()), None)
+    above = (f / "duplicates" for f in (folder, *folder.parents))      # another selection stands in a subfolder
+    duplicates = next((f for f in above if (f / "manifest.json").is_file()), None)
     needed = [folder / name for name in ("report.json", "fates.tsv", "selection.tsv")]
     missing = [str(file) for file in needed if not file.is_file()]
     if missing or duplicates is None:
         lack = missing[0] if missing else f"{folder / 'duplicates/manifest.json'}"
-        raise InputError(f"{folder} is no finished expansion: {lack} is missing. Give the output folder of `ssld expand`, or "
-                         "run it again: it goes on where it stopped.")
+        raise InputError(f"{folder} is no finished expansion: {lack} is missing. Give the output folder of `ssld "
+                         "expand`, or run it again: it goes on where it stopped.")
     origin = folder / "train_list.origin.json"
     return Expansion(folder, duplicates, _json(folder / "report.json"), _json(origin) if origin.exists() else {},
                      _json(duplicates / "manifest.json"))
@@ -110,7 +111,8 @@ def table_rows(file: Path, columns: tuple[str, ...]) -> Iterator[list[str]]:
             for number, line in enumerate(lines, 2):
                 cells = line.rstrip("\n").split("\t")
                 if len(cells) != len(columns):
-                    raise InputError(f"{file}:{number}: expected {len(columns)} cells, found {len(cells)}: {line[:80]!r}.")
+                    raise InputError(f"{file}:{number}: expected {len(columns)} cells, found {len(cells)}: "
+                                     f"{line[:80]!r}.")
                 yield cells
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}. It is a part of a finished expansion.") from error
@@ -139,19 +141,21 @@ def account(expansion: Expansion, shown: int) -> Account:
     told = dict(expansion.report["pool"])
     lines, repeated = told.pop("lines"), told.pop("repeated")
     if any(counts[fate] != number for fate, number in told.items()) or sum(counts.values()) + repeated != lines:
-        raise InputError(f"{expansion.folder}: fates.tsv counts {dict(counts)} and report.json tells {told} of {lines} lines. "
-                         "The files are of different runs; run `ssld expand` again.")
+        raise InputError(f"{expansion.folder}: fates.tsv counts {dict(counts)} and report.json tells {told} of {lines} "
+                         "lines. The files are of different runs; run `ssld expand` again.")
     return Account({**{fate: counts[fate] for fate in told}, "repeated": repeated}, unreadable)
 
 
 def uncertain_removals(expansion: Expansion, number: int) -> list[Match]:
     """The removed pairs that are least certain, the least certain first."""
-    return heapq.nsmallest(number, _matches(expansion.duplicates / "removed.tsv"), key=lambda m: (certainty(m), m.query))
+    removed = _matches(expansion.duplicates / "removed.tsv")
+    return heapq.nsmallest(number, removed, key=lambda match: (certainty(match), match.query))
 
 
 def closest_kept(expansion: Expansion, number: int) -> list[Match]:
     """The pairs that were nearest to being removed and were not, the nearest first."""
-    return heapq.nsmallest(number, _matches(expansion.duplicates / "close.tsv"), key=lambda m: (-certainty(m), m.query))
+    close = _matches(expansion.duplicates / "close.tsv")
+    return heapq.nsmallest(number, close, key=lambda match: (-certainty(match), match.query))
 
 
 def _matches(file: Path) -> Iterator[Match]:

@@ -1,12 +1,12 @@
 """Runs as the ladder shows them: what each log says, and how sure one can be of a difference."""
 from __future__ import annotations
 
+import gzip
 import math
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
-
-from dedup.lists import read_list
 
 from ..config import Config
 from ..errors import InputError
@@ -102,11 +102,11 @@ def read_run(rung: Rung) -> Run:
     total = events["start"][-1]["total_steps"] if events["start"] else 0
     reached = max((event["step"] for event in events["train"]), default=0)
     if not events["end"] or reached < total:
-        raise InputError(f"the run '{rung.name}' in {folder} is not finished: its log ends at step {reached} of {total}. "
-                         f"Train it to the end (ssld train -c {folder / CONFIG}), or leave it out.")
+        raise InputError(f"the run '{rung.name}' in {folder} is not finished: its log ends at step {reached} of "
+                         f"{total}. Train it to the end (ssld train -c {folder / CONFIG}), or leave it out.")
     if not events["eval"]:
-        raise InputError(f"the run '{rung.name}' in {folder} was never evaluated, so it has no accuracy. Its config needs "
-                         "DataLoader.Eval.")
+        raise InputError(f"the run '{rung.name}' in {folder} was never evaluated, so it has no accuracy. Its config "
+                         "needs DataLoader.Eval.")
     return Run(rung, config, events, total, _seconds(log))
 
 
@@ -125,9 +125,13 @@ def training_images(run: Run) -> int | None:
     """Lines of its training list; None when the list is not there any more."""
     dataset = run.loader("Train").get("dataset") or {}
     file = Path(dataset.get("cls_label_path", ""))
-    return len(read_list(file, dataset.get("delimiter", " ")).paths) if file.is_file() else None
+    if not file.is_file():
+        return None
+    with gzip.open(file) if file.suffix == ".gz" else open(file, "rb") as lines:
+        return sum(1 for line in lines if line.strip())
 
 
 def evaluated_alike(runs: Sequence[Run]) -> bool:
     """Whether all runs name the same evaluation list and counted as many images."""
-    return len({((run.loader("Eval").get("dataset") or {}).get("cls_label_path"), run.images) for run in runs}) == 1
+    lists = ((run.loader("Eval").get("dataset") or {}).get("cls_label_path", "") for run in runs)
+    return len({(os.path.abspath(file), run.images) for file, run in zip(lists, runs)}) == 1

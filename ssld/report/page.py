@@ -52,7 +52,7 @@ def _class_names(file: str) -> list[str]:
     try:
         return Path(file).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"Report.classes: {file} cannot be read: {error}. Expected one class name per line.") from error
+        raise InputError(f"Report.classes: {file} cannot be read: {error}. Give one class name per line.") from error
 
 
 def write_report(material: Material, out: str | Path) -> Path:
@@ -90,13 +90,15 @@ def render(material: Material) -> str:
     links = join(markup('<a href="#s{}">{}</a>', i, title) for i, (title, _) in enumerate(sections, 1))
     body = join((markup('<section id="s{i}"><h2><span class="nr">{i}</span>{}</h2>{}</section>', title, content, i=i)
                  for i, (title, content) in enumerate(sections, 1)), "\n")
+    intro = markup('<p class="intro">{}</p>', settings.intro) if settings.intro else Html("")
+    lead = ladder_section.sentence(material.rungs, material.references)
     return markup('<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-                  '<meta name="viewport" content="width=device-width, initial-scale=1"><style>{}</style></head>\n'
-                  '<body><header><h1>{title}</h1>{}<p class="lead">{}</p>{}</header><nav aria-label="sections">{}</nav>\n'
-                  "<main>{}</main><footer>Made with ssld {} from the logs and tables of the runs.</footer></body></html>\n",
-                  style, markup('<p class="intro">{}</p>', settings.intro) if settings.intro else Html(""),
-                  ladder_section.sentence(material.rungs, material.references), _tiles(material), links, body, __version__,
-                  title=settings.title)
+                  '<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style></head>\n'
+                  '<body><header><h1>{title}</h1>{intro}<p class="lead">{lead}</p>{tiles}</header>'
+                  '<nav aria-label="sections">{links}</nav>\n<main>{body}</main>'
+                  "<footer>Made with ssld {version} from the logs and tables of the runs.</footer></body></html>\n",
+                  title=settings.title, style=style, intro=intro, lead=lead, tiles=_tiles(material), links=links,
+                  body=body, version=__version__)
 
 
 def _sections(material: Material) -> list[tuple[str, Html]]:
@@ -125,4 +127,5 @@ def _tiles(material: Material) -> Html:
                   (number(pool["duplicate"]), "copies of evaluation images removed")]
     if material.student:
         facts.append((number(material.student.card["parameters"]), "parameters in the student"))
-    return markup('<dl class="facts">{}</dl>', join(markup("<div><dd>{}</dd><dt>{}</dt></div>", *fact) for fact in facts))
+    tiles = join(markup("<div><dd>{}</dd><dt>{}</dt></div>", *fact) for fact in facts)
+    return markup('<dl class="facts">{}</dl>', tiles)

@@ -23,7 +23,8 @@ def thumbnail(path: str, root: str, words: str) -> Html:
     try:
         pixels = read_colour(os.path.join(root, path))
     except ImageError as error:
-        return markup('<span class="lost" role="img" aria-label="{}" title="{}">cannot be read</span>', words, f"{path}: {error}")
+        return markup('<span class="lost" role="img" aria-label="{}" title="{}">cannot be read</span>', words,
+                      f"{path}: {error}")
     height, width = pixels.shape[:2]
     factor = _THUMBNAIL / max(height, width)
     if factor < 1:
@@ -38,7 +39,7 @@ def pair(match: Match, expansion: Expansion) -> Html:
     try:
         drawn = draw_match(match, expansion.root("pool"), expansion.root("evaluation"), _PAIR, expansion.options)
     except InputError as error:
-        return markup('<span class="lost" role="img" aria-label="{}" title="{}">one of the two files cannot be read</span>',
+        return markup('<span class="lost" role="img" aria-label="{}" title="{}">one of the two cannot be read</span>',
                       words, error)
     return _image(drawn[:_PAIR], words, "")         # below the pictures stands text, which the page sets itself
 

@@ -67,12 +67,12 @@ def read_settings(config: Config) -> ReportSettings:
     check_arguments(ReportSettings, section, where)
     listed = section.pop("rungs")
     if not isinstance(listed, list):
-        raise InputError(f"{where}.rungs must be a list of runs such as '- {{name: supervised, run: runs/supervised}}', not "
+        raise InputError(f"{where}.rungs must be a list of runs such as '- {{name: first, run: runs/first}}', not "
                          f"{listed!r}.")
     rungs = tuple(_rung(item, config.where("Report", "rungs", number)) for number, item in enumerate(listed))
     if all(rung.reference for rung in rungs):
-        raise InputError(f"{where}.rungs holds {len(rungs)} runs and none without 'reference: true'; a ladder needs at least "
-                         "one rung.")
+        raise InputError(f"{where}.rungs holds {len(rungs)} runs and none without 'reference: true'; a ladder needs at "
+                         "least one rung.")
     _check_texts(ReportSettings, section, where)
     try:
         return ReportSettings(rungs=rungs, **section)

@@ -1,8 +1,8 @@
 """How well a curation did, where it is known what every image of the pool is.
 
-The truth is a csv file with the columns path, kind, source, edits. Kind "copy" is an edited copy of the evaluation image
-`source`, made by the `edits` "crop+mirror"; kind "foreign" shows none of the classes; any other kind is an ordinary image,
-whose `source` may name its class. Nothing that curates or trains reads it.
+The truth is a csv file with the columns path, kind, source, edits. Kind "copy" is an edited copy of the evaluation
+image `source`, made by the `edits` "crop+mirror"; kind "foreign" shows none of the classes; any other kind is an
+ordinary image, whose `source` may name its class. Nothing that curates or trains reads it.
 """
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ class Known(NamedTuple):
     edits: str
 
 
-class Missed(NamedTuple):
-    """A copy that was not removed, and what became of it."""
+class Mistake(NamedTuple):
+    """A copy that was not removed or another image that was: its path, the evaluation image that it copies or was taken
+    for, what it is (edits or kind), and the outcome (fate or reason)."""
 
     path: str
-    source: str
-    edits: str
-    fate: str
+    reference: str
+    what: str
+    outcome: str
 
 
 class Tally(NamedTuple):
@@ -51,20 +52,26 @@ class Judgement(NamedTuple):
         edits: of the copies that an edit was applied to, by edit; a copy with two edits counts in both.
         right_source: removed copies for which the right evaluation image was named.
         missed: copies that were not removed.
-        false_removals: paths removed as duplicates that are no copies.
+        false_removals: images removed as duplicates that are no copies.
     """
 
     fates: Counter
     copies: Tally
     edits: dict[str, Tally]
     right_source: int
-    missed: list[Missed]
-    false_removals: list[str]
+    missed: list[Mistake]
+    false_removals: list[Mistake]
 
 
 class Selected(NamedTuple):
-    """Selection against the truth: images (repetitions counted), of them copies, foreign ones, and those of a known class
-    with how many of these got it as their label."""
+    """Selection against the truth.
+
+    Attributes:
+        images: selected ones; an image selected for two classes counts twice.
+        copies, foreign: of them.
+        of_known_class: of them, those whose class the truth names.
+        rightly_labelled: of those, the ones that were selected for this class.
+    """
 
     images: int
     copies: int
@@ -87,7 +94,7 @@ def read_truth(file: str | Path) -> dict[str, Known]:
                 raise InputError(f"{file}: expected the columns {', '.join(_COLUMNS)}, '{lacking[0]}' is missing.")
             return {row["path"]: Known(row["kind"] or "", row["source"] or "", row["edits"] or "") for row in rows}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{file} cannot be read as a csv file: {error}. Give the truth on the pool, or leave it out.") from error
+        raise InputError(f"{file} cannot be read as a csv file: {error}. Leave it out if there is none.") from error
 
 
 def judge(expansion: Expansion, truth: dict[str, Known]) -> Judgement:
@@ -100,18 +107,19 @@ def judge(expansion: Expansion, truth: dict[str, Known]) -> Judgement:
     for path, fate, detail in fates(expansion):
         known = truth.get(path, Known(UNKNOWN, "", ""))
         by_kind[known.kind, fate] += 1
+        reason, _, reference = detail.partition(" of ")
         if known.kind == COPY:
             names = ["", *dict.fromkeys((known.edits or "exact").split("+"))]
             planted.update(names)
             if fate == "duplicate":
                 found.update(names)
-                right += detail.partition(" of ")[2] == known.source
+                right += reference == known.source
             else:
-                missed.append(Missed(path, known.source, known.edits or "exact", fate))
+                missed.append(Mistake(path, known.source, known.edits or "exact", fate))
         elif fate == "duplicate" and known.kind != UNKNOWN:
-            wrong.append(path)
+            wrong.append(Mistake(path, reference, known.kind, reason))
     if all(kind == UNKNOWN for kind, _ in by_kind):
-        raise InputError(f"the truth knows none of the paths in {expansion.folder / 'fates.tsv'}. Is it that of another pool?")
+        raise InputError(f"the truth knows no path of {expansion.folder / 'fates.tsv'}. Is it that of another pool?")
     tallies = {name: Tally(planted[name], found[name]) for name in sorted(planted)}
     return Judgement(by_kind, tallies.pop("", Tally(0, 0)), tallies, right, missed, wrong)
 

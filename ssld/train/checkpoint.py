@@ -23,6 +23,7 @@ import numpy as np
 
 from dedup.files import atomic_write, sha256_file, sync_folder, write_json
 
+from ..arrays import read_arrays, write_arrays
 from ..errors import InputError
 from ..models.weights import CARD, write_state
 
@@ -42,8 +43,7 @@ class Checkpoint(NamedTuple):
 
     def training_state(self) -> dict[str, np.ndarray]:
         """The arrays of training.npz."""
-        with np.load(self.folder / TRAINING, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+        return read_arrays(self.folder / TRAINING)
 
 
 def save_checkpoint(run: str | Path, step: int, student: Mapping, training: Mapping[str, np.ndarray], card: Mapping,
@@ -73,8 +73,7 @@ def save_checkpoint(run: str | Path, step: int, student: Mapping, training: Mapp
         temporary.mkdir(parents=True)
         with atomic_write(temporary / STUDENT, "wb") as out:
             write_state(student, out)
-        with atomic_write(temporary / TRAINING, "wb") as out:
-            np.savez(out, **training)
+        write_arrays(temporary / TRAINING, training)
         sums = {name: sha256_file(temporary / name) for name in (STUDENT, TRAINING)}
         write_json(temporary / CARD, {**card, "step": step, "sha256": sums})
         shutil.rmtree(final, ignore_errors=True)        # written before an interrupted resume: the same content

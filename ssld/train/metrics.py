@@ -17,7 +17,7 @@ def target_rank(logits: np.ndarray, label: np.ndarray) -> np.ndarray:
     classes = np.arange(logits.shape[1])
     above = (logits > own) | ((logits == own) & (classes < label[:, None]))
     rank = above.sum(1).astype(np.int64)
-    rank[np.isnan(logits).any(1)] = logits.shape[1]
+    rank[np.isnan(logits).any(1)] = np.iinfo(np.int64).max
     return rank
 
 

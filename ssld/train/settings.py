@@ -25,6 +25,7 @@ class Settings:
         save_steps: additionally, steps between checkpoints, for very long epochs.
         keep_checkpoints: how many checkpoints to keep besides the best one.
         use_visualdl: also write scalars for VisualDL.
+        fix_resolution: this is a Fix stage; what must hold for one is checked, see ssld.train.fix_stage.
     """
 
     output_dir: str
@@ -41,6 +42,7 @@ class Settings:
     save_steps: int | None = None
     keep_checkpoints: int = 2
     use_visualdl: bool = False
+    fix_resolution: bool = False
 
     def __post_init__(self):
         for name in ("epochs", "update_freq", "print_batch_step", "eval_interval", "save_interval", "keep_checkpoints"):

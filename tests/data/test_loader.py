@@ -97,3 +97,31 @@ def test_in_order_shows_every_row_and_the_same_number_to_each_process(size, worl
     rows = np.concatenate([batch for part in parts for batch in part])
     assert sorted(set(rows.tolist())) == list(range(size)) and len(rows) == -(-size // world) * world
     assert max(len(batch) for part in parts for batch in part) <= batch_size
+
+
+class Failing(Rows):
+    """Row 9 cannot be had."""
+
+    def __init__(self, error: Exception):
+        super().__init__(20)
+        self.error = error
+
+    def __getitem__(self, visit):
+        if visit.row == 9:
+            raise self.error
+        return super().__getitem__(visit)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_what_fails_while_reading_reaches_the_caller_and_does_not_hang(workers):
+    # Paddle's own loader waits for ever here without workers, and says "Blocking queue is killed" with them
+    loader = Loader(Failing(InputError("the 9th is broken: ü")), StepSampler(20, 4, shuffle=False), workers)
+    batches = loader.batches(0, 5)
+    assert [next(batches)["index"].numpy().tolist() for _ in range(2)] == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    with pytest.raises(InputError, match="^the 9th is broken: ü$"):
+        next(batches)
+
+
+def test_a_fault_of_the_program_while_reading_keeps_its_traceback():
+    with pytest.raises(RuntimeError, match=r"(?s)reading data failed:.*in __getitem__.*ZeroDivisionError: of its own"):
+        list(in_order(Failing(ZeroDivisionError("of its own")), 4))

@@ -15,17 +15,19 @@ def test_a_picture_knows_its_sizes(photo):
     picture = describe(png(photo(0, 300, 512)), Options())
     assert (picture.shape, picture.view.shape, picture.view.thumbnail.shape) == ((300, 512), (150, 256), (94, 160))
     assert 0 < len(picture.view.features.sizes) <= 256
-    assert not picture.is_flat and not picture.is_sparse and not picture.truncated
+    assert not picture.is_flat and picture.colour is None and not picture.truncated
 
 
 def test_a_flat_picture_and_one_below_eight_pixels_have_no_local_features(photo):
     for rgb in (np.full((200, 200, 3), 90, np.uint8), photo(0)[:7], photo(0)[:5, :5], photo(0)[:1, :1]):
         picture = describe(png(rgb), Options())
         assert picture.is_flat and len(picture.view.features.sizes) == 0
+        assert np.allclose(picture.colour, rgb.reshape(-1, 3).mean(axis=0))
 
 
 def test_a_small_picture_is_enlarged_and_has_features(photo):
-    assert not describe(png(cv2.resize(photo(0), (64, 48), interpolation=cv2.INTER_AREA)), Options()).is_sparse
+    small = cv2.resize(photo(0), (64, 48), interpolation=cv2.INTER_AREA)
+    assert len(describe(png(small), Options()).view.features.sizes) > 30
 
 
 def test_a_mirrored_view_is_that_of_the_mirrored_picture(photo):

@@ -83,10 +83,14 @@ def test_other_options_need_another_folder(done, pool, evaluation, tmp_path):
 
 
 def test_too_many_unreadable_pictures_stop_the_run_and_the_results_serve_again(pool, evaluation, tmp_path):
-    with pytest.raises(InputError, match=r"2 of the 12 images of shard 0 cannot be read.*broken.jpg"):
+    with pytest.raises(InputError, match=r"2 of 12 images cannot be read.*(broken|missing).jpg"):
         run(pool, evaluation, tmp_path / "out", max_error_fraction=0.05)
     assert not (tmp_path / "out" / "kept.txt").exists()
     assert run(pool, evaluation, tmp_path / "out", max_error_fraction=0.2).kept == 6
+
+
+def test_two_bad_files_in_one_small_shard_of_a_good_pool_do_not_stop_the_run(pool, evaluation, tmp_path):
+    assert run(pool, evaluation, tmp_path / "out", max_error_fraction=0.2, shard_size=2).errors == 2
 
 
 def test_a_pool_or_an_evaluation_list_without_any_picture_is_refused(pool, evaluation, tmp_path):

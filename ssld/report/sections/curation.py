@@ -8,12 +8,12 @@ from ..charts import Chart, inline
 from ..expansion import Account, Expansion, account, closest_kept, uncertain_removals
 from ..markup import Html, count, figure, folded, join, markup, number, paragraph, table
 from ..pictures import pair, thumbnail
-from ..truth import COPY, Judgement, Known, Missed, judge
+from ..truth import COPY, UNKNOWN, Judgement, Known, Mistake, Tally, judge
 
-_REMOVED, _CLOSE, _UNREADABLE, _MISSED = 12, 4, 20, 12         # how many are shown
-_FATES = {"selected": "join the training list", "not selected": "scored, but not among the best of a class",
-          "duplicate": "copy an evaluation image", "labelled": "are labelled images already",
-          "unreadable": "no picture in the file", "repeated": "the path came before"}
+_REMOVED, _CLOSE, _UNREADABLE, _MISTAKES = 12, 4, 20, 15         # how many are shown
+_FATES = {"selected": "join the training list", "not selected": "scored, not chosen",
+          "duplicate": "copy an evaluation image", "labelled": "labelled images already",
+          "unreadable": "hold no picture", "repeated": "the path came before"}
 _REASONS = {"sha256": "the same bytes", "hash": "alike as a whole (perceptual hash)", "sift": "share key points (SIFT)",
             "feature": "alike to a network (embedding)"}
 
@@ -39,8 +39,8 @@ def _flow(expansion: Expansion, told: Account) -> Html:
     total = " + ".join(f"{n:,} {fate}" for fate, n in told.counts.items())
     train = expansion.report["train_list"]
     caption = markup("{} = {} lines. The training list holds {} labelled and {} selected images, {} in all.", total,
-                     number(sum(told.counts.values())), number(train["images"] - train["selected"]), number(train["selected"]),
-                     number(train["images"]))
+                     number(sum(told.counts.values())), number(train["images"] - train["selected"]),
+                     number(train["selected"]), number(train["images"]))
     return figure(inline(flow_chart(told)), caption)
 
 
@@ -50,7 +50,8 @@ def _reasons(expansion: Expansion) -> Html:
             for reason in sorted(found, key=lambda reason: (-found[reason], reason))]
     if not rows:
         return paragraph("No pool image was found to copy an evaluation image.")
-    return table(("proposed by", "because the pictures", "removed"), rows, "Copies of evaluation images, by reason", text_columns=2)
+    return table(("proposed by", "because the pictures", "removed"), rows, "Copies of evaluation images, by reason",
+                 text_columns=2)
 
 
 def _removed(expansion: Expansion, told: Account) -> Html:
@@ -58,10 +59,10 @@ def _removed(expansion: Expansion, told: Account) -> Html:
     if not shown:
         return Html("")
     rest = told.counts["duplicate"] - len(shown)
-    text = paragraph("Pool image left, evaluation image right. Green lines join key points that agree; the orange outline is where "
-                     "the pool image lies on the evaluation image. The {} least certain come first{}.", len(shown),
-                     f"; {number(rest)} more are in removed.tsv" if rest > 0 else "")
-    return join([Html("<h3>Removed, least certain first</h3>"), text, _pairs(shown, expansion)])
+    text = paragraph("Pool image left, evaluation image right. Green lines join key points that agree; the orange "
+                     "outline is where the pool image lies on the evaluation image. The {} least certain come first{}.",
+                     len(shown), f"; {number(rest)} more are in removed.tsv" if rest > 0 else "")
+    return join([Html("<h3>Removed, least certain first</h3>"), text, _pairs(shown, expansion, "pairs")])
 
 
 def _close(expansion: Expansion) -> Html:
@@ -69,75 +70,82 @@ def _close(expansion: Expansion) -> Html:
     if not shown:
         return Html("")
     options = expansion.options
-    text = paragraph("The nearest to being removed: a copy needs {} inliers and an agreement of {}.", options.min_inliers,
-                     options.min_agreement)
-    return join([Html("<h3>Kept by a narrow margin</h3>"), text, _pairs(shown, expansion)])
+    text = paragraph("The nearest to being removed: a copy needs {} inliers and an agreement of {}.",
+                     options.min_inliers, options.min_agreement)
+    return join([Html("<h3>Kept by a narrow margin</h3>"), text, _pairs(shown, expansion, "two")])
 
 
-def _pairs(matches: list[Match], expansion: Expansion) -> Html:
-    return markup('<div class="grid pairs">{}</div>', join(figure(pair(m, expansion), _numbers(m), "pair") for m in matches))
+def _pairs(matches: list[Match], expansion: Expansion, columns: str) -> Html:
+    figures = join(figure(pair(match, expansion), _numbers(match), "pair") for match in matches)
+    return markup('<div class="grid {}">{}</div>', columns, figures)
 
 
 def _numbers(match: Match) -> Html:
-    said = [match.reason, f"{match.inliers} inliers", f"agreement {match.agreement:.2f}"]
+    said = [match.reason]
+    if match.affine is not None:
+        said += [f"{match.inliers} inliers", f"agreement {match.agreement:.2f}"]
     if match.hash_distance is not None:
-        said.append(f"hash distance {match.hash_distance} of 256 bits")
+        said.append(f"{match.hash_distance} of 256 hash bits differ")
     if match.cosine is not None:
         said.append(f"cosine {match.cosine:.2f}")
     said += ["mirrored"] * match.mirrored
-    return markup('<strong>{}</strong><span class="path">{}</span><span class="path">{}</span>', " · ".join(said), match.query,
-                  match.reference)
+    return markup('<strong>{}</strong><span class="path">{}</span><span class="path">{}</span>', " · ".join(said),
+                  match.query, match.reference)
 
 
 def _skipped(told: Account) -> Html:
     if not told.unreadable:
         return Html("")
     rest = told.counts["unreadable"] - len(told.unreadable)
-    caption = "Skipped, because no picture could be read" + (f" ({rest:,} more are in fates.tsv)" if rest else "")
+    rows = [(markup('<span class="path">{}</span>', path), reason) for path, reason in told.unreadable]
     return folded(f"{count(told.counts['unreadable'], 'file')} skipped as unreadable, and why",
-                  table(("file", "reason"), told.unreadable, caption, text_columns=2), is_open=len(told.unreadable) <= 10)
+                  table(("file", "reason"), rows, f"{rest:,} more are in fates.tsv" if rest else "", text_columns=2),
+                  is_open=len(told.unreadable) <= 10)
 
 
 def _against_truth(expansion: Expansion, judged: Judgement) -> Html:
     """Tables and thumbnails that compare the removal with what is known of every pool image."""
     found, planted = judged.copies.found, judged.copies.planted
-    ordinary = sum(n for (kind, _), n in judged.fates.items() if kind != COPY)
-    text = paragraph("For this pool it is known what every image is. <strong>{} of {}</strong> planted copies were removed, {} of them "
-                     "with the right evaluation image named; <strong>{}</strong> of the {} other files were removed by mistake{}.",
+    ordinary = sum(n for (kind, _), n in judged.fates.items() if kind not in (COPY, UNKNOWN))
+    text = paragraph("For this pool it is known what every file is. <strong>{} of {}</strong> planted copies were "
+                     "removed, {} of them with the right evaluation image named; <strong>{}</strong> of {} other files "
+                     "were removed by mistake.",
                      number(found), number(planted), number(judged.right_source), number(len(judged.false_removals)),
-                     number(ordinary), _listed(judged.false_removals))
-    rows = [(name, number(t.planted), number(t.found), _share(t.found, t.planted)) for name, t in judged.edits.items()]
-    rows.append((Html("<strong>all copies</strong>"), number(planted), number(found), _share(found, planted)))
+                     number(ordinary))
+    rows = [(name, number(t.planted), number(t.found), _recall(t)) for name, t in judged.edits.items()]
+    rows.append((Html("all copies"), number(planted), number(found), _recall(judged.copies)))
     recall = table(("edit", "planted", "removed", "recall"), rows,
                    "Recall of planted copies per kind of edit; a copy with several edits counts in each")
-    return join([Html("<h3>Against the truth</h3>"), text, markup('<div class="grid two">{}{}</div>', recall, _kinds(judged)),
-                 _missed(expansion, judged.missed)])
+    return join([Html("<h3>Against the truth</h3>"), text, _kinds(judged), recall,
+                 _mistakes("Copies that were missed", "The copy left, its evaluation image right; below, its edits and "
+                           "its fate.", judged.missed, expansion),
+                 _mistakes("Removed by mistake", "The pool image left, and right the evaluation image it was taken "
+                           "for; below, its kind and the reason.", judged.false_removals, expansion)])
 
 
 def _kinds(judged: Judgement) -> Html:
     """Kind by fate."""
     fates = [fate for fate in _FATES if any(f == fate for _, f in judged.fates)]
-    rows = [(kind, *(number(judged.fates[kind, fate]) for fate in fates)) for kind in sorted({kind for kind, _ in judged.fates})]
+    kinds = sorted({kind for kind, _ in judged.fates})
+    rows = [(kind, *(number(judged.fates[kind, fate]) for fate in fates)) for kind in kinds]
     return table(("kind", *fates), rows, "What the pool holds, and what became of it")
 
 
-def _missed(expansion: Expansion, missed: list[Missed]) -> Html:
-    if not missed:
+def _mistakes(title: str, text: str, mistakes: list[Mistake], expansion: Expansion) -> Html:
+    """Pairs of thumbnails."""
+    if not mistakes:
         return Html("")
-    tiles = join(figure(join([thumbnail(m.path, expansion.root("pool"), f"missed copy {m.path}"),
-                              thumbnail(m.source, expansion.root("evaluation"), f"its evaluation image {m.source}")]),
-                        markup("<strong>{}</strong><span>{}</span>", m.edits, m.fate), "tile two-up") for m in missed[:_MISSED])
-    rest = len(missed) - _MISSED
-    more = f" ({_MISSED} of {len(missed):,} are shown)" if rest > 0 else ""
-    return join([markup("<h4>Copies that were missed{}</h4>", more),
-                 paragraph("The copy left, its evaluation image right; below, the edits, and what became of the copy."),
-                 markup('<div class="tiles">{}</div>', tiles)])
+    tiles = join(figure(join([thumbnail(m.path, expansion.root("pool"), f"pool image {m.path}"),
+                              thumbnail(m.reference, expansion.root("evaluation"), f"evaluation image {m.reference}")]),
+                        markup("<strong>{}</strong><span>{}</span>", m.what, m.outcome), "tile two-up")
+                 for m in mistakes[:_MISTAKES])
+    more = f" ({_MISTAKES} of {len(mistakes):,} are shown)" if len(mistakes) > _MISTAKES else ""
+    return markup('<h4>{}{}</h4>{}<div class="tiles">{}</div>', title, more, paragraph(text), tiles)
 
 
-def _listed(paths: list[str]) -> str:
-    """The first few of some paths, in brackets."""
-    return f" ({', '.join(paths[:5])}{', ...' if len(paths) > 5 else ''})" if paths else ""
-
-
-def _share(part: int, whole: int) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else "–"
+def _recall(tally: Tally) -> Html | str:
+    """The share that was found, as a number with a bar below it."""
+    if not tally.planted:
+        return "–"
+    share = f"{100 * tally.found / tally.planted:.1f}"
+    return markup('{} %<span class="meter" aria-hidden="true"><span style="width:{}%"></span></span>', share, share)

@@ -17,28 +17,31 @@ def section(rungs: Sequence[Run], references: Sequence[Run]) -> Html:
     """Three charts that share one legend."""
     charts = curve_charts(rungs, references)
     legend = inline(next(iter(charts.values()))._replace(body=Html(""), height=0))
-    figures = join(figure(markup("<h3>{}</h3>{}", name, inline(chart._replace(legend=())))) for name, chart in charts.items())
-    note = paragraph("Losses of different kinds (labels, a teacher) are on scales of their own: compare their course, not their "
-                     "height. {}", "Accuracy is that of the evaluation list; the last point is what the ladder shows.")
+    figures = join(figure(markup("<h3>{}</h3>{}", name, inline(chart._replace(legend=()))))
+                   for name, chart in charts.items())
+    note = paragraph("Accuracy is that of the evaluation list; the last point is what the ladder shows. Losses of "
+                     "different kinds (labels, a teacher) are on scales of their own: compare their course, not their "
+                     "height.")
     return join([note, legend, markup('<div class="grid three">{}</div>', figures)])
 
 
 def curve_charts(rungs: Sequence[Run], references: Sequence[Run]) -> dict[str, Chart]:
     """Title -> chart."""
     styled = [*zip(rungs, _styles(len(rungs))), *((run, _REFERENCE) for run in references)]
-    return {"Training loss": _chart(styled, "train", "loss", "Training loss over steps"),
-            "Top-1 accuracy": _chart(styled, "eval", "top1", "Top-1 accuracy in percent over steps", 100.0, "{:g} %", True),
-            "Learning rate": _chart(styled, "train", "lr", "Learning rate over steps")}
+    accuracy = [_line(run, style, "eval", "top1", 100.0) for run, style in styled]
+    losses = [_line(run, style, "train", "loss") for run, style in styled]
+    rates = [_line(run, style, "train", "lr") for run, style in styled]
+    return {"Top-1 accuracy": lines(accuracy, "Top-1 accuracy in percent over steps", "{:.4g} %", markers=True),
+            "Training loss": lines(losses, "Training loss over steps", "{:.4g}"),
+            "Learning rate": lines(rates, "Learning rate over steps", "{:.4g}")}
 
 
 def _styles(rungs: int) -> list[int]:
     return [_STYLES[i % len(_STYLES)] for i in range(rungs - 1)] + [_LAST]
 
 
-def _chart(styled: Sequence, event: str, key: str, words: str, factor: float = 1.0, label: str = "{:.4g}",
-           markers: bool = False) -> Chart:
-    curves = [Line(run.name, thinned([(e["step"], factor * e[key]) for e in run.events[event]]), style) for run, style in styled]
-    return lines(curves, words, label.format, markers=markers)
+def _line(run: Run, style: int, event: str, key: str, factor: float = 1.0) -> Line:
+    return Line(run.name, thinned([(e["step"], factor * e[key]) for e in run.events[event]]), style)
 
 
 def thinned(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:

@@ -34,10 +34,12 @@ def section(compared: Compared) -> Html:
     shown, total = shown_classes(compared.expansion), len(compared.expansion.report["classes"]["selected"])
     part = f"The {len(shown)} of {total:,} classes with the fewest selected images. " if len(shown) < total else ""
     without = compared.expansion.report["classes"]["without_any"]
-    empty = markup("{} got no image: {}{}.", f"{len(without):,} of {total:,} classes", ", ".join(map(compared.name, without[:10])),
-                   " ..." if len(without) > 10 else "") if without else Html("Every class got images.")
+    empty = "Every class got images."
+    if without:
+        named = ", ".join(map(compared.name, without[:10])) + (" ..." if len(without) > 10 else "")
+        empty = f"{len(without):,} of {total:,} classes got no image: {named}."
     return join([figure(inline(charts["Images per class"]), markup("{}{}", part, empty)),
-                 figure(inline(charts["Scores"]), "The teacher's probability of the class, all scored images and the selected ones."),
+                 figure(inline(charts["Scores"]), "The teacher’s probability of the class, in bins of equal width."),
                  _comparison(compared), _sheets(compared, shown)])
 
 
@@ -45,13 +47,15 @@ def selection_charts(compared: Compared) -> dict[str, Chart]:
     """Title -> chart."""
     report, other = compared.expansion.report, compared.random and compared.random.report
     classes, scores = report["classes"], report["score_histogram"]
-    rows = [ClassCounts(compared.name(label), classes["labelled"][label], classes["available"][label], classes["selected"][label],
-                        other["classes"]["selected"][label] if other else None) for label in shown_classes(compared.expansion)]
+    rows = [ClassCounts(compared.name(label), *(classes[kind][label] for kind in ("labelled", "available", "selected")),
+                        other["classes"]["selected"][label] if other else None)
+            for label in shown_classes(compared.expansion)]
     stepped = other["score_histogram"]["selected"] if other else None
     return {"Images per class": class_bars(rows, "Images per class: labelled, available in the pool, selected",
                                            "taken by the random selection" if other else ""),
-            "Scores": histogram(scores["edges"], scores["scored"], scores["selected"], "Histogram of the teacher's probabilities",
-                                ("scored", "selected", "random selection"), stepped)}
+            "Scores": histogram(scores["edges"], scores["scored"], scores["selected"],
+                                "Histogram of the teacher’s probabilities", ("scored", "selected", "random selection"),
+                                stepped)}
 
 
 def shown_classes(expansion: Expansion) -> list[int]:
@@ -68,8 +72,8 @@ def check_alike(expansion: Expansion, random: Expansion) -> None:
     """
     numbers = [len(e.report["classes"]["selected"]) for e in (expansion, random)]
     if numbers[0] != numbers[1]:
-        raise InputError(f"{expansion.folder} has {numbers[0]} classes and {random.folder} has {numbers[1]}; compare two selections "
-                         "for the same classes.")
+        raise InputError(f"{expansion.folder} has {numbers[0]} classes and {random.folder} has {numbers[1]}; compare "
+                         "two selections for the same classes.")
 
 
 def _comparison(compared: Compared) -> Html:
@@ -79,19 +83,22 @@ def _comparison(compared: Compared) -> Html:
     columns = [_summary(e, compared) for e in (compared.expansion, compared.random) if e]
     head = ("", "selected", "random selection")[:len(columns) + 1]
     rows = [(name, *(column[name] for column in columns)) for name in columns[0]]
-    return table(head, rows, "What the selection holds" if compared.random is None else "Selected by the teacher, and at random")
+    return table(head, rows, "The two selections" if compared.random else "What the selection holds")
 
 
 def _summary(expansion: Expansion, compared: Compared) -> dict[str, str]:
-    picks = [pick.probability for pick in selection(expansion)]
-    facts = {"images": number(len(picks)), "mean probability": f"{sum(picks) / len(picks):.3f}" if picks else "–",
+    images, total = 0, 0.0
+    for images, pick in enumerate(selection(expansion), 1):
+        total += pick.probability
+    facts = {"images": number(images), "mean probability": f"{total / images:.3f}" if images else "–",
              "classes without any": number(len(expansion.report["classes"]["without_any"]))}
     if compared.truth is not None:
         judged = judge_selection(expansion, compared.truth, compared.names)
         facts["foreign pictures"] = _part(judged.foreign, judged.images)
         facts["copies of evaluation images"] = _part(judged.copies, judged.images)
         if judged.of_known_class:
-            facts["given the right class, of those whose class is known"] = _part(judged.rightly_labelled, judged.of_known_class)
+            right = _part(judged.rightly_labelled, judged.of_known_class)
+            facts["given the right class, of those whose class is known"] = right
     return facts
 
 
@@ -110,8 +117,8 @@ def _sheets(compared: Compared, shown: list[int]) -> Html:
             rows.append(_row("random", compared, others.get(label, nothing), compared.random))
         sheets.append(markup('<section class="sheet"><h4>{} <span class="note">{} selected</span></h4>{}</section>',
                              compared.name(label), number(picks.get(label, nothing).count), join(rows)))
-    text = paragraph("The {n} surest and the {n} last pictures of each class with the teacher's probability. The last ones show where "
-                     "the teacher begins to err.".replace("{n}", str(_PICTURES)))
+    text = paragraph("The {} surest and the {} last pictures of each class with the teacher’s probability. The last "
+                     "ones show where the teacher begins to err.", _PICTURES, _PICTURES)
     return join([Html("<h3>The best and the last of every class</h3>"), text, join(sheets)])
 
 
@@ -131,4 +138,5 @@ def _tile(pick: Pick, compared: Compared, expansion: Expansion) -> Html:
     kind = known.kind if known and known.kind in (FOREIGN, COPY) else ""
     tag = markup('<span class="alien">{}</span>', kind) if kind else Html("")
     words = f"{pick.path}, number {pick.rank + 1} of {compared.name(pick.label)}, probability {pick.probability:.3f}"
-    return figure(thumbnail(pick.path, expansion.root("pool"), words), markup("{}{}", f"{pick.probability:.3f}", tag), "tile")
+    caption = markup("{}{}", f"{pick.probability:.3f}", tag)
+    return figure(thumbnail(pick.path, expansion.root("pool"), words), caption, "tile")

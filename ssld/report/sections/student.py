@@ -13,13 +13,15 @@ def section(student: Student) -> Html:
 def _facts(student: Student) -> Html:
     card = student.card
     accuracy = card.get("accuracy")
-    measured = (", ".join(f"{name} {percent(value)}" for name, value in accuracy["accuracy"].items())
-                + f" of {number(accuracy['images'])} images") if accuracy else "not measured"
+    measured = "not measured"
+    if accuracy:
+        values = (f"{name.replace('top', 'top-')} {percent(value)}" for name, value in accuracy["accuracy"].items())
+        measured = f"{', '.join(values)} of {number(accuracy['images'])} images"
     rows = [("backbone", f"{card['backbone']}, {number(card['class_num'])} classes"),
             ("input", " × ".join(map(str, card["input"]))), ("parameters", number(card["parameters"])),
             ("accuracy of the exported model", measured),
             ("weights from", card["source"].get("weights", "unknown")),
-            ("difference to the network it was exported from", f"{card['inference_difference']:.1e} of the largest logit")]
+            ("difference to the network itself", f"{card['inference_difference']:.1e} of the largest logit")]
     return table(("what", "value"), rows, "The student", text_columns=2)
 
 
@@ -31,7 +33,10 @@ def _files(student: Student) -> Html:
 
 def _multipliers(student: Student) -> Html:
     values = ", ".join(f"{value:g}" for value in student.multipliers)
-    said = (markup("Learning-rate multipliers per stage, from the first to the last: <strong>{}</strong>; the classifier trains at 1.",
-                   values) if values else Html("There are no learning-rate multipliers for this backbone."))
-    return join([paragraph("{} The accuracy belongs to the weights named above; a run's best checkpoint need not be its last.", said),
+    said = "There are no learning-rate multipliers for this backbone."
+    if values:
+        said = markup("Learning-rate multipliers per stage, from the first to the last: <strong>{}</strong>; the "
+                      "classifier trains at 1.", values)
+    return join([paragraph("{} The accuracy belongs to the weights named above; a run’s best checkpoint need not be "
+                           "its last.", said),
                  folded(f"{TRANSFER}: a config to start a transfer from", markup("<pre>{}</pre>", student.transfer))])

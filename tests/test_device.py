@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import os
+
+import paddle
+import pytest
+
+from ssld import device
+from ssld.errors import InputError
+
+
+def test_auto_is_the_cpu_where_there_is_nothing_else(monkeypatch):
+    monkeypatch.setattr(paddle, "is_compiled_with_cuda", lambda: False)
+    assert device.start("auto") == "cpu"
+
+
+@pytest.mark.parametrize("name", ["cuda", "gpuu", "cpu0"])
+def test_a_device_that_does_not_exist_is_refused_with_what_would_do(name):
+    with pytest.raises(InputError, match=f"Global.device: '{name}' cannot be used.*Use device: cpu or auto"):
+        device.start(name)
+
+
+def test_a_gpu_is_refused_by_a_paddle_without_one():
+    if paddle.is_compiled_with_cuda():
+        pytest.skip("this Paddle has GPU support")
+    with pytest.raises(InputError, match="'gpu' cannot be used"):
+        device.start("gpu")
+
+
+def test_the_processes_of_a_machine_share_its_cores(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.delenv("PADDLE_LOCAL_SIZE", raising=False)
+    monkeypatch.delenv("PADDLE_TRAINERS_NUM", raising=False)
+    assert device.cpu_threads() == 8
+    monkeypatch.setenv("PADDLE_TRAINERS_NUM", "4")
+    assert device.cpu_threads() == 2
+    monkeypatch.setenv("PADDLE_LOCAL_SIZE", "16")
+    assert device.cpu_threads() == 1
+
+
+def test_a_process_alone_is_the_main_one_and_waits_for_nobody():
+    assert (device.rank(), device.world_size(), device.is_main()) == (0, 1, True)
+    device.wait_for_all()
