@@ -53,7 +53,7 @@ def settings_of():
                 "Arch": {"student": {"name": "SmallResNet", "class_num": 4, "width": 4}},
                 "Loss": {"Train": [{"CELoss": {}}]},
                 "Optimizer": {"lr": {"name": "Cosine", "learning_rate": 0.05, "warmup_epoch": 0.5}},
-                "DataLoader": {"Train": loader("train", [{"RandCropImage": {"size": 16, "scale": [0.5, 1]}}, "RandFlipImage"]),
+                "DataLoader": {"Train": loader("train", [{"RandCropImage": {"size": 16}}, "RandFlipImage"]),
                                "Eval": loader("val", [])}}
     return settings
 

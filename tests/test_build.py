@@ -155,7 +155,7 @@ def test_an_evaluation_image_under_another_name_is_refused_too(trainer_of, tmp_p
 
 
 @pytest.mark.parametrize("change, message", [
-    ({"DataLoader.Train.sampler.batch_size": 25}, r"train\.txt: the list has 24 images, fewer than one batch of 25.*zero steps"),
+    ({"DataLoader.Train.sampler.batch_size": 25}, r"train\.txt: the list has 24 images, fewer than one batch.*zero steps"),
     ({"Global.update_freq": 4}, "update_freq 4 is more than the 3 batches.*zero steps")])
 def test_an_epoch_of_zero_steps_is_refused(trainer_of, change, message):
     refuse(trainer_of, change, message)

@@ -92,8 +92,8 @@ def test_the_weight_counts_also_when_there_is_one_term_and_the_log_shows_the_bar
 
 
 def test_weighted_terms_add_up(student, batch):
-    losses = Distiller(student, None, [Term(Constant(), weight=2.0), Term(Constant(), weight=0.5), Term(Constant(), weight=0)])(batch)
-    assert float(losses.total) == 7.5
+    terms = [Term(Constant(), weight=weight) for weight in (2.0, 0.5, 0)]
+    assert float(Distiller(student, None, terms)(batch).total) == 7.5
 
 
 def test_the_warm_up_grows_linearly_from_0_to_the_weight(student, batch):

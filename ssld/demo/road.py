@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 from dedup.files import atomic_write
 
+from ..config import Config
 from ..errors import InputError
 from ..progress import duration
-from ..report.ladder import read_ladder
+from ..report.ladder import gain, read_run
+from ..report.settings import read_settings
 from .photographs import make_task
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "Distillation" / "tiny"
@@ -87,11 +89,13 @@ def run_demo(out: str | Path, run_command, seed: int = 0) -> Path:
 
 
 def ladder_table(config_file: Path) -> str:
-    """The rungs and their accuracies as text."""
-    from ..config import Config
-
-    rungs = read_ladder(Config.load(config_file))
-    return "\n".join(str(rung) for rung in rungs)
+    """The runs of a report's config as text: accuracy with its standard error, and the change from rung to rung."""
+    lines, before = [f"{'':17}{'top-1':>16}{'change':>10}{'steps':>8}"], None
+    for run in map(read_run, read_settings(Config.load(config_file)).rungs):
+        change = f"{gain(before, run).points:+.1f}" if before and not run.rung.reference else ""
+        lines.append(f"{run.name:17}{100 * run.top1:9.1f} ± {100 * run.error:.1f} %{change:>9}{run.steps:8}   {run.rung.note}")
+        before = before if run.rung.reference else run
+    return "\n".join(lines)
 
 
 def _arguments(stage: Stage, configs: Path, out: Path) -> list[str]:

@@ -31,8 +31,8 @@ class Method(nn.Layer):
 def log_softmax(logits: Tensor, temperature: float = 1.0) -> Tensor:
     """Logarithm of the softmax of logits / temperature over the last axis, float32, exact for any gap between logits.
 
-    The division comes after the cast, since float16 overflows above 65504. Paddle's CPU kernel raises everything below -64 to -64, which would stop the gradient of a confidently wrong
-    student; logsumexp does not.
+    The division comes after the cast, since float16 overflows above 65504. Paddle's CPU kernel raises everything below
+    -64 to -64, which would stop the gradient of a confidently wrong student; logsumexp does not.
     """
     logits = logits.astype("float32") / temperature
     return logits - paddle.logsumexp(logits, axis=-1, keepdim=True)

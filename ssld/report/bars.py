@@ -55,7 +55,7 @@ def _grid(high: float, wanted: int, top: int, bottom: int) -> Html:
     """Upright lines from 0 to `high` at round numbers, which stand below them."""
     return join(markup('<line class="grid" x1="{x}" x2="{x}" y1="{}" y2="{}"/>'
                        '<text class="tick" x="{x}" y="{}" text-anchor="middle">{}</text>',
-                       top, bottom, bottom + 16, f"{value:,g}", x=place(value, 0, high))
+                       top, bottom, bottom + 16, f"{value:,.10g}", x=place(value, 0, high))
                 for value in ticks(0, high, wanted) if value <= high)
 
 

@@ -129,7 +129,7 @@ def histogram(edges: Sequence[float], wide: Sequence[int], narrow: Sequence[int]
         corners = [(x * share, count) for i, count in enumerate(stepped) for x in (i, i + 1)]
         parts.append(_polyline([(x, 100 - 100 * y / top) for x, y in corners], "s2"))
         legend.append((Html('<path class="line s2" d="M1,11h14v-8h14"/>'), names[2]))
-    axes = join([_y_axis([y for y in ticks(0, top, 4) if y <= top], 0, top, plot, "{:,g}"),
+    axes = join([_y_axis([y for y in ticks(0, top, 4) if y <= top], 0, top, plot, "{:,.10g}"),
                  _x_axis(ticks(edges[0], edges[-1], 5), (edges[0], edges[-1]), plot)])
     return Chart(join([axes, _plot(join(parts), plot)]), height, words, tuple(legend))
 
@@ -159,7 +159,7 @@ def _x_axis(values: Sequence[float], box: Sequence[float], plot: int, unit: str 
         return f"{_PLOT_LEFT + _PLOT_WIDTH * (value - box[0]) / (box[1] - box[0]):.2f}%"
 
     return join(markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}{}</text>', left(value),
-                       _TOP + plot + 18, "" if i else unit, f"{value:,g}") for i, value in enumerate(values))
+                       _TOP + plot + 18, "" if i else unit, f"{value:,.10g}") for i, value in enumerate(values))
 
 
 def _curve(curve: Line, box: Sequence[float], label: str, markers: bool) -> Html:

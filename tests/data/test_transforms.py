@@ -68,8 +68,9 @@ def test_resizing_sets_the_shorter_side_and_keeps_the_aspect(size, expected, rng
     assert t.ResizeImage(resize_short=8)(np.zeros((*size, 3), np.uint8), rng).shape[:2] == expected
 
 
-@pytest.mark.parametrize("name, flag", [("nearest", cv2.INTER_NEAREST), ("bilinear", cv2.INTER_LINEAR),
-                                        ("bicubic", cv2.INTER_CUBIC), ("area", cv2.INTER_AREA), ("lanczos", cv2.INTER_LANCZOS4)])
+@pytest.mark.parametrize("name, flag", [
+    ("nearest", cv2.INTER_NEAREST), ("bilinear", cv2.INTER_LINEAR), ("bicubic", cv2.INTER_CUBIC), ("area", cv2.INTER_AREA),
+    ("lanczos", cv2.INTER_LANCZOS4)])
 def test_resizing_to_a_size_is_that_of_opencv(image, rng, name, flag):
     result = t.ResizeImage(size=[7, 5], interpolation=name)(image, rng)
     np.testing.assert_array_equal(result, cv2.resize(image, (7, 5), interpolation=flag))

@@ -23,7 +23,8 @@ def trainable_count(class_num: int, blocks: int, w: int) -> int:
 @pytest.mark.parametrize("class_num, depth, width", [(10, 8, 16), (4, 14, 4), (100, 20, 8)])
 def test_the_number_of_weights_follows_the_formula(class_num, depth, width):
     network = SmallResNet(class_num, depth, width)
-    assert sum(p.size for p in network.parameters() if not p.stop_gradient) == trainable_count(class_num, (depth - 2) // 6, width)
+    found = sum(parameter.size for parameter in network.parameters() if not parameter.stop_gradient)
+    assert found == trainable_count(class_num, (depth - 2) // 6, width)
 
 
 @pytest.mark.parametrize("size, stem_stride", [((32, 32), 1), ((64, 64), 2), ((17, 40), 1)])

@@ -56,11 +56,12 @@ def test_two_networks_that_name_their_parameters_themselves_live_in_one_process(
                 build_network("ShuffleNetV2_x0_25", 3)]
     names = [parameter.name for network in networks for parameter in network.parameters()]
     assert len(set(names)) == len(names)
-    optimizer = paddle.optimizer.Momentum(0.1, parameters=[p for n in networks for p in n.parameters() if not p.stop_gradient])
+    trained = [p for network in networks for p in network.parameters() if not p.stop_gradient]
+    optimizer = paddle.optimizer.Momentum(0.1, parameters=trained)
     image = paddle.ones([2, 3, 32, 32])
     sum(network(image).mean() for network in networks).backward()
     optimizer.step()
-    assert len(optimizer.state_dict()) >= sum(not p.stop_gradient for n in networks for p in n.parameters())
+    assert len(optimizer.state_dict()) == len(trained)
 
 
 @pytest.mark.slow
@@ -93,5 +94,5 @@ def test_a_download_that_fails_names_the_address(monkeypatch):
     def offline(url):
         raise RuntimeError(f"no route to {url}")
     monkeypatch.setattr(paddle.utils.download, "get_weights_path_from_url", offline)
-    with pytest.raises(InputError, match="ResNet50_vd could not be downloaded from https.*_ssld_pretrained.*give pretrained its path"):
+    with pytest.raises(InputError, match="could not be downloaded from https.*_ssld_pretrained.*give pretrained its path"):
         published_weights("ResNet50_vd", use_ssld=True)

@@ -22,6 +22,10 @@ def test_a_curve_runs_through_its_points():
     assert re.search(r'points="([^"]+)"', chart.body)[1] == "0.00,0.00 50.00,50.00 100.00,100.00"
 
 
+def test_large_numbers_on_an_axis_are_written_out():
+    assert ">2,000,000</text>" in lines([Line("loss", [(0, 1.0), (2_000_000, 0.5)], 0)], "loss").body
+
+
 def test_lines_differ_in_dashes_and_markers_and_not_in_colour_alone():
     chart = lines([Line(f"run {i}", [(0, i), (1, i + 1)], i) for i in range(5)], "five")
     shapes = {sample.split(' d="M0,7h30"/>')[1].split('d="')[1].split('"')[0] for sample, _ in chart.legend}

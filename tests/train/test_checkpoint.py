@@ -100,15 +100,15 @@ def test_a_full_disk_leaves_earlier_checkpoints_and_says_what_to_do(save, tmp_pa
 
 @pytest.mark.parametrize("name", [STUDENT, TRAINING])
 @pytest.mark.parametrize("damage, message", [
-    (lambda file: file.write_bytes(file.read_bytes()[:-1]), "was truncated or altered"),
-    (lambda file: file.write_bytes(file.read_bytes()[:-1] + b"?"), "was truncated or altered"),
-    (lambda file: file.unlink(), "is missing")])
+    (lambda file: file.write_bytes(file.read_bytes()[:-1]), ".* was truncated or altered"),
+    (lambda file: file.write_bytes(file.read_bytes()[:-1] + b"?"), ".* was truncated or altered"),
+    (lambda file: file.unlink(), " is missing")])
 def test_a_damaged_checkpoint_is_refused_by_name_with_the_last_good_one(save, tmp_path, name, damage, message):
     for step in (1, 2):
         save(step)
     damage(tmp_path / "checkpoints" / "step_00000002" / name)
-    with pytest.raises(InputError, match=rf"step_00000002 is damaged: {name} .*{message}|step_00000002 is damaged: {name} {message}"):
-        open_checkpoint(tmp_path / "latest" / ".." / "step_00000002")
+    with pytest.raises(InputError, match=f"latest is damaged: {name}{message}"):
+        open_checkpoint(tmp_path / "latest")
     with pytest.raises(InputError, match=r"step_00000002 is damaged.*The last good one is .*step_00000001 \(step 1\)"):
         latest_checkpoint(tmp_path)
 

@@ -35,7 +35,8 @@ def test_a_dry_run_leaves_an_earlier_run_alone_even_with_restart(run):
 
 
 @pytest.mark.parametrize("section, settings, key", [
-    ("Optimizer", {"lr": {"name": "Cosine", "learning_rate": 0.06, "warmup_epoch": 0.5}}, "Optimizer.lr.learning_rate = 0.05, this one has 0.06"),
+    ("Optimizer", {"lr": {"name": "Cosine", "learning_rate": 0.06, "warmup_epoch": 0.5}},
+     "Optimizer.lr.learning_rate = 0.05, this one has 0.06"),
     ("Loss", {"Train": [{"CELoss": {"weight": 2}}]}, "Loss.Train.0.CELoss"),
     ("EMA", {"decay": 0.9}, "EMA.decay = None, this one has 0.9"),
     ("Global", {"epochs": 2}, "Global.epochs")])

@@ -56,7 +56,8 @@ def test_a_resumed_run_drops_the_events_that_will_happen_again(logged):
     log = RunLog(logged, resume_step=3)
     log.write("start", first_step=3)
     log.write("train", step=4)
-    assert kinds(logged) == [("start", None), ("train", 1), ("train", 2), ("train", 3), ("eval", 3), ("start", None), ("train", 4)]
+    assert kinds(logged) == [("start", None), ("train", 1), ("train", 2), ("train", 3), ("eval", 3),
+                             ("start", None), ("train", 4)]
 
 
 def test_a_run_from_the_start_begins_a_new_log(logged):
