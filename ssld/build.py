@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,7 @@ from .optim.optimizers import OPTIMIZERS
 from .optim.param_groups import apply_lr_multipliers
 from .optim.schedules import SCHEDULES, Schedule
 from .registry import check_arguments, check_keys
-from .teachers.engines import make_engine
+from .teachers.engines import Engine, make_engine
 from .teachers.live import LiveTeacher
 from .train.evaluate import Evaluation, evaluate
 from .train.fix_stage import check_fix_stage
@@ -34,6 +34,7 @@ from .train.precision import Precision
 from .train.settings import Settings
 from .train.trainer import Trainer
 
+_SURELY_ABOVE_CHANCE = 0.75      # with two or three classes, twice chance says nothing
 SECTIONS = ("Global", "Arch", "Loss", "Optimizer", "DataLoader", "Metric", "AMP", "EMA")
 
 
@@ -48,7 +49,8 @@ def build_settings(config: Config, sections: Sequence[str] = SECTIONS) -> Settin
 def build_student(config: Config, load: bool = True) -> nn.Layer:
     """Arch.student: the network, with its weights if `pretrained` says so, and its learning-rate multipliers.
 
-    Keys: name, class_num, pretrained (false, a path, or true: PaddleClas's published weights), trainable (prefixes; see ssld.models.freeze), lr_mult_list,
+    Keys: name, class_num, pretrained (false, a path, or true: PaddleClas's published weights), pretrained_part ("Student"
+    or "Teacher", where a file holds both), trainable (prefixes; see ssld.models.freeze), lr_mult_list,
     and whatever the backbone takes.
     """
     options = _network_options(config, "student")
@@ -85,7 +87,7 @@ def build_frozen_network(config: Config) -> nn.Layer:
     if not options.get("pretrained"):
         raise InputError(f"{where} needs 'pretrained', the path of the teacher's weights: a frozen teacher with random "
                          "weights would teach noise.")
-    return _network(options, where, part="teacher")
+    return _network(options, where)
 
 
 def build_terms(config: Config) -> list[Term]:
@@ -119,7 +121,7 @@ def build_distiller(config: Config) -> Distiller:
     student = build_student(config)
     trainable = config.section("Arch")["student"].get("trainable")
     with located(config.where("Arch", "student")):
-        frozen = Frozen(student, trainable) if trainable else None
+        frozen = Frozen(student, trainable) if trainable is not None else None
     return Distiller(student, build_teacher(config), terms, frozen)
 
 
@@ -205,19 +207,21 @@ def build_trainer(config: Config) -> Trainer:
         check_arguments(EMA, config.section("EMA"), config.where("EMA"), injected=["network"])
         with located(config.file):
             ema = EMA(model.student, **config.section("EMA"))
-    return Trainer(model, loader, optimizer, schedule, settings,
-                   (lambda: measure(model.student)) if measure else None, ema, build_precision(config))
+    return Trainer(model, loader, optimizer, schedule, settings, measure, ema, build_precision(config))
 
 
-def check_teacher(config: Config, teacher: LiveTeacher) -> Evaluation | None:
-    """Measure the teacher before it teaches; None without an evaluation list.
+def check_teacher(config: Config, teacher: LiveTeacher, measure: Callable[[Engine], Evaluation]) -> Evaluation:
+    """Measure the teacher before it teaches.
+
+    Args:
+        config: for Arch.teacher.
+        teacher: to be measured.
+        measure: accuracy of a network on the evaluation list.
 
     Raises:
         InputError: below Arch.teacher.min_top1.
     """
-    if not has_evaluation(config):
-        return None
-    evaluation = evaluator(config)(teacher.engine)
+    evaluation = measure(teacher.engine)
     options = config.section("Arch")["teacher"]
     top1, least, classes = evaluation.accuracy["top1"], options.get("min_top1"), options["class_num"]
     if is_main():
@@ -225,7 +229,7 @@ def check_teacher(config: Config, teacher: LiveTeacher) -> Evaluation | None:
     if least is not None and top1 < least:
         raise InputError(f"{config.where('Arch', 'teacher')}: the teacher reaches top-1 {top1:.4f}, less than min_top1 "
                          f"{least}. Are {options['pretrained']} the right weights, and is the list in their class order?")
-    if top1 < 2 / classes and is_main():
+    if top1 < min(2 / classes, _SURELY_ABOVE_CHANCE) and is_main():
         print(f"warning: top-1 {top1:.4f} is hardly above chance (1/{classes}). Check the teacher's weights and the order "
               "of the classes in the list; Arch.teacher.min_top1 makes this an error.", file=sys.stderr)
     return evaluation
@@ -258,9 +262,10 @@ def _network_options(config: Config, part: str) -> dict[str, Any]:
     return dict(options)
 
 
-def _network(options: dict, where: str, load: bool = True, part: str = "student") -> nn.Layer:
+def _network(options: dict, where: str, load: bool = True) -> nn.Layer:
     """A network from its options, with its weights."""
     pretrained, use_ssld = options.pop("pretrained", False), options.pop("use_ssld", False)
+    part = options.pop("pretrained_part", None)
     network = build_network(where=where, **options)
     if pretrained and load:
         with located(f"{where}.pretrained"):

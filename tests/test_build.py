@@ -194,7 +194,7 @@ def constant_teacher(taught, tmp_path):
 
 def test_a_teacher_at_chance_level_is_warned_about_with_its_accuracy(constant_teacher, capsys):
     config = Config(constant_teacher, "run.yaml")
-    evaluation = build.check_teacher(config, build.build_teacher(config))
+    evaluation = build.check_teacher(config, build.build_teacher(config), build.evaluator(config))
     said = capsys.readouterr()
     assert evaluation.accuracy["top1"] == 0.3                   # classes 0, 1 have 3 of the 10 images, 2 and 3 have 2
     assert "top1 30.00 %" in said.out and "warning: top-1 0.3000 is hardly above chance" in said.err
@@ -204,13 +204,13 @@ def test_a_teacher_below_min_top1_stops_the_run(constant_teacher):
     constant_teacher["Arch"]["teacher"]["min_top1"] = 0.5
     config = Config(constant_teacher, "run.yaml")
     with pytest.raises(InputError, match="reaches top-1 0.3000, less than min_top1 0.5"):
-        build.check_teacher(config, build.build_teacher(config))
+        build.check_teacher(config, build.build_teacher(config), build.evaluator(config))
 
 
 def test_a_good_teacher_is_not_warned_about(constant_teacher, tmp_path, capsys):
     (tmp_path / "val.txt").write_text("val/0.jpg 0\nval/4.jpg 0\n")
     config = Config(constant_teacher, "run.yaml")
-    assert build.check_teacher(config, build.build_teacher(config)).accuracy["top1"] == 1.0
+    assert build.check_teacher(config, build.build_teacher(config), build.evaluator(config)).accuracy["top1"] == 1.0
     assert not capsys.readouterr().err
 
 

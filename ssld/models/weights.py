@@ -86,7 +86,7 @@ def load_weights(network: nn.Layer, file: str | Path, part: str | None = None) -
     Args:
         network: receives the weights.
         file: see `read_state`; a checkpoint of a whole distillation run (keys `Student.*`, `Teacher.*`) is understood.
-        part: which network of such a checkpoint, "student" or "teacher", when both would fit.
+        part: which network of such a checkpoint, "Student" or "Teacher", when both would fit.
 
     Returns:
         The file that was read.
@@ -139,10 +139,10 @@ def _select_part(state, expected, path: Path, part: str | None) -> dict[str, np.
              if all(tuple(getattr(value.get(n), "shape", ())) == shape for n, shape in expected.items())}
     fitting = whole or fitting
     if part:
-        fitting = {prefix: value for prefix, value in fitting.items() if prefix.lower() == f"{part}."} or fitting
+        fitting = {prefix: value for prefix, value in fitting.items() if prefix.lower() == f"{part.lower()}."} or fitting
     if len(fitting) > 1:
-        raise InputError(f"{path} holds several networks that fit: {', '.join(fitting)} Say which one is meant, or export "
-                         "it alone with `ssld export`.")
+        raise InputError(f"{path} holds several networks that fit: {', '.join(fitting)} Say which one is meant with "
+                         "pretrained_part: Student (or Teacher).")
     return next(iter(fitting.values()), state)
 
 

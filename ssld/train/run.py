@@ -47,8 +47,8 @@ def train(config: Config, dry_run: bool = False, restart: bool = False) -> Path 
     model = trainer.model
     if device.is_main():
         _announce(config, trainer)
-    if model.teacher:
-        build.check_teacher(config, model.teacher)
+    if model.teacher and trainer.evaluate:
+        build.check_teacher(config, model.teacher, trainer.evaluate)
     if dry_run:
         return None
     if device.is_main():
@@ -125,7 +125,7 @@ def export(config: Config, out: str, weights: str | None = None, use: str = "cla
     measure = build.evaluator(config)
     size = tuple(measure.dataset[Visit(0, 0)]["image"].shape[1:])
     arch = {key: value for key, value in config.section("Arch")["student"].items()
-            if key not in ("pretrained", "trainable", "lr_mult_list", "use_ssld")}
+            if key not in ("pretrained", "pretrained_part", "trainable", "lr_mult_list", "use_ssld")}
     source = {"weights": str(file), "sha256": sha256_file(file), "config": config.data}
     files = export_student(network, arch, out, size, source, use)
     program = OneDNNProgram(Path(out) / "inference")

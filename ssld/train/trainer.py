@@ -13,6 +13,7 @@ from paddle import nn
 
 from dedup.files import atomic_write
 
+from .. import __version__
 from ..data.dataset import UnreadableImages
 from ..data.loader import Loader
 from ..device import is_main, rank, world_size
@@ -41,13 +42,13 @@ class Trainer:
         optimizer: of the model's trainable parameters; its rate is set by `schedule`.
         schedule: step -> learning rate.
         settings: the Global section.
-        evaluate: accuracy of the student, or None when there is no evaluation list.
+        evaluate: accuracy of a network, or None when there is no evaluation list.
         ema: average of the student's weights to evaluate and save in place of the raw ones, or None.
         precision: mixed precision; off by default.
     """
 
     def __init__(self, model: nn.Layer, loader: Loader, optimizer, schedule: Schedule, settings: Settings,
-                 evaluate: Callable[[], Evaluation] | None = None, ema: EMA | None = None,
+                 evaluate: Callable[[nn.Layer], Evaluation] | None = None, ema: EMA | None = None,
                  precision: Precision | None = None):
         self.model, self.loader, self.optimizer, self.schedule = model, loader, optimizer, schedule
         self.settings, self.evaluate, self.ema = settings, evaluate, ema
@@ -69,7 +70,10 @@ class Trainer:
         self._resume()
         folder = Path(self.settings.output_dir)
         self.log = RunLog(folder, self.step, self.settings.use_visualdl) if is_main() else None
-        self._log("start", first_step=self.step, total_steps=self.total_steps, steps_per_epoch=self.steps_per_epoch)
+        self._log("start", first_step=self.step, total_steps=self.total_steps, steps_per_epoch=self.steps_per_epoch,
+                  images=len(self.loader.dataset), processes=world_size(),
+                  batch=self.loader.sampler.global_batch * self.settings.update_freq, ssld=__version__,
+                  paddle=paddle.__version__)
         progress = Progress("step", self.total_steps, self.step, every_s=0, quiet=not is_main())
         micro_batches = self.loader.batches(self.step * self.settings.update_freq,
                                             self.total_steps * self.settings.update_freq)
@@ -138,7 +142,7 @@ class Trainer:
     def _evaluate(self) -> bool:
         """Measure the student; returns whether it is the best so far."""
         self.model.eval()
-        evaluation = self.evaluate()
+        evaluation = self.evaluate(self.model.student)
         epoch, top1 = self.step / self.steps_per_epoch, evaluation.accuracy["top1"]
         is_best = self.best is None or top1 > self.best["top1"]
         if is_best:
