@@ -1,7 +1,6 @@
 """Runs as the ladder shows them: what each log says, and how sure one can be of a difference."""
 from __future__ import annotations
 
-import gzip
 import math
 import os
 from collections.abc import Sequence
@@ -119,16 +118,6 @@ def _seconds(log: Sequence[dict]) -> float:
             began = event["time"]
         last = event["time"]
     return total + (last - began if began is not None else 0.0)
-
-
-def training_images(run: Run) -> int | None:
-    """Lines of its training list; None when the list is not there any more."""
-    dataset = run.loader("Train").get("dataset") or {}
-    file = Path(dataset.get("cls_label_path", ""))
-    if not file.is_file():
-        return None
-    with gzip.open(file) if file.suffix == ".gz" else open(file, "rb") as lines:
-        return sum(1 for line in lines if line.strip())
 
 
 def evaluated_alike(runs: Sequence[Run]) -> bool:

@@ -21,7 +21,8 @@ def write_run(folder, top1=(0.4, 0.6), images=200, finished=True, seconds=30.0, 
               "DataLoader": {"Train": {"dataset": {"cls_label_path": "gone.txt"}, "sampler": {"batch_size": 8}},
                              "Eval": {"dataset": {"cls_label_path": evaluation}}}}
     (folder / "config.yaml").write_text(yaml.safe_dump(config))
-    events = [{"event": "start", "time": 100.0, "first_step": 0, "total_steps": 20, "steps_per_epoch": 10}]
+    events = [{"event": "start", "time": 100.0, "first_step": 0, "total_steps": 20, "steps_per_epoch": 10,
+               "images": 80, "batch": 8}]
     for step, accuracy in zip((10, 20) if finished else (10,), top1):
         time = 100.0 + seconds * step / 20
         events.append({"event": "train", "time": time, "step": step, "loss": 2.0 - step / 20, "lr": 0.1})

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from ssld.errors import InputError
-from ssld.report.ladder import evaluated_alike, gain, read_run, training_images
+from ssld.report.ladder import evaluated_alike, gain, read_run
 from ssld.report.settings import Rung
 
 
@@ -64,19 +64,6 @@ def test_a_run_without_evaluation_is_refused(tmp_path, make_run):
     (folder / "log.jsonl").write_text("".join(kept))
     with pytest.raises(InputError, match="never evaluated"):
         read_run(Rung("a", str(folder)))
-
-
-def test_training_images_are_the_lines_of_the_list_or_unknown(tmp_path, make_run):
-    folder = make_run(tmp_path / "a")
-    assert training_images(read_run(Rung("a", str(folder)))) is None
-    (tmp_path / "list.txt").write_text("x.jpg 1\ny.jpg 0\n")
-    config = folder / "config.yaml"
-    config.write_text(config.read_text().replace("gone.txt", str(tmp_path / "list.txt")))
-    assert training_images(read_run(Rung("a", str(folder)))) == 2
-    with gzip.open(tmp_path / "list.txt.gz", "wb") as packed:
-        packed.write(b"x.jpg 1\n\ny.jpg 0\nz.jpg 0")
-    config.write_text(config.read_text().replace("list.txt", "list.txt.gz"))
-    assert training_images(read_run(Rung("a", str(folder)))) == 3
 
 
 def test_runs_on_different_evaluation_lists_are_told_apart(run_of):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from ..bars import Bar, Mark, bars
 from ..charts import Chart, inline
-from ..ladder import Run, evaluated_alike, gain, training_images
+from ..ladder import Run, evaluated_alike, gain
 from ..markup import Html, count, duration, figure, join, markup, number, paragraph, percent, points, table
 
 
@@ -76,8 +76,8 @@ def _table(rungs: Sequence[Run], references: Sequence[Run]) -> Html:
     rows += [[_name(run), percent(run.top1), f"± {100 * run.error:.2f}", "reference", *_facts(run)]
              for run in references]
     head = ("run", "top-1", "error", "to the rung before", "steps", "training images", "batch", "seed", "wall time")
-    note = paragraph("Batch is that of one process, as the config writes it (× accumulated batches); wall time adds up "
-                     "the sessions of the log, evaluation included. The standard error of a difference takes the two "
+    note = paragraph("Batch is the images of one optimizer step, all processes together; wall time adds up the sessions "
+                     "of the log, evaluation included. The standard error of a difference takes the two "
                      "runs for independent; on the same images it is rather smaller.")
     return join([table(head, rows, "The runs in numbers"), markup('<div class="small">{}</div>', note)])
 
@@ -96,8 +96,5 @@ def _difference(before: Run | None, run: Run) -> Html | str:
 
 
 def _facts(run: Run) -> list[str]:
-    settings, images = run.settings, training_images(run)
-    batch = (run.loader("Train").get("sampler") or {}).get("batch_size", "?")
-    return [number(run.steps), "list is gone" if images is None else number(images),
-            f"{batch}" if settings.update_freq == 1 else f"{batch} × {settings.update_freq}", str(settings.seed),
-            duration(run.seconds)]
+    start = run.events["start"][-1]
+    return [number(run.steps), number(start["images"]), number(start["batch"]), str(run.settings.seed), duration(run.seconds)]
