@@ -32,4 +32,4 @@ def is_plausible(affine: np.ndarray) -> bool:
     if not np.isfinite(affine).all() or np.linalg.det(affine[:, :2]) <= 0:
         return False
     large, small = np.linalg.svd(affine[:, :2], compute_uv=False)
-    return 0.1 <= small and large <= 10 and large <= 3 * small
+    return small >= 0.1 and large <= 10 and large <= 3 * small

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -47,6 +48,13 @@ class Paths(Sequence):
                    np.concatenate([c.start + s for c, s in zip(columns, shift)] or [np.zeros(0, np.int64)]),
                    np.concatenate([c.stop + s for c, s in zip(columns, shift)] or [np.zeros(0, np.int64)]))
 
+    def sha256(self) -> str:
+        """SHA-256 of the rows, each ended by "\\n", as 64 hexadecimal digits."""
+        digest = hashlib.sha256()
+        for row in range(len(self)):
+            digest.update(self.bytes(row) + b"\n")
+        return digest.hexdigest()
+
     def take(self, rows) -> Paths:
         """The rows at the given positions, or where a boolean mask is true."""
         return Paths(self.blob, self.start[rows], self.stop[rows])
@@ -57,7 +65,11 @@ class Paths(Sequence):
     def __getitem__(self, row):
         if isinstance(row, slice):
             return self.take(row)
-        return self.blob[self.start[row]:self.stop[row]].tobytes().decode("utf-8", "surrogateescape")
+        return self.bytes(row).decode("utf-8", "surrogateescape")
+
+    def bytes(self, row: int) -> bytes:
+        """The UTF-8 bytes of one row; paths are ordered by these."""
+        return self.blob[self.start[row]:self.stop[row]].tobytes()
 
     def __eq__(self, other) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(a == b for a, b in zip(self, other))

@@ -1,7 +1,6 @@
 """Where pictures come from: a list file, a folder, or paths in memory."""
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -47,7 +46,7 @@ class Source(NamedTuple):
         seen: set = set()
         first = np.array([not (p in seen or seen.add(p)) for p in paths], bool)
         return cls(name, os.fspath(root), paths.take(first), lines.take(first), int((~first).sum()),
-                   sha256 or _digest(paths))
+                   sha256 or paths.sha256())
 
 
 def open_source(source: Union[str, os.PathLike, Source], root=None, delimiter: str = " ") -> Source:
@@ -81,10 +80,3 @@ def _open_folder(folder: Path, root: Path) -> Source:
             raise InputError(f"{folder}: the file name {name!r} holds a tab, a line end or bytes that are not UTF-8, "
                              "which a list cannot hold. Rename the file.")
     return Source.of(found, root, name=os.fspath(folder))
-
-
-def _digest(paths: Paths) -> str:
-    digest = hashlib.sha256()
-    for path in paths:
-        digest.update(path.encode("utf-8", "surrogateescape") + b"\n")
-    return digest.hexdigest()

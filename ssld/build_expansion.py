@@ -1,7 +1,6 @@
 """From the config of a curation to its steps; the counterpart of `ssld.build` for `ssld expand`."""
 from __future__ import annotations
 
-import hashlib
 from functools import partial
 from pathlib import Path
 
@@ -78,13 +77,6 @@ def _score(config: Config, seed: int, pool: Manifest, out: Path):
     dataset = ManifestDataset(pool, build_transforms(transform_ops, f"{where}.transform_ops"), max_bad_fraction=0.05)
     teacher = config.section("Arch")["teacher"]
     network = build_frozen_network(config)
-    plan = {"paths": _digest(pool), "weights": sha256_file(find_weights(teacher["pretrained"])),
+    plan = {"paths": pool.path.sha256(), "weights": sha256_file(find_weights(teacher["pretrained"])),
             "network": {key: teacher[key] for key in ("name", "class_num")}, "transform_ops": transform_ops}
     return score(dataset, make_engine(network, teacher.get("engine", "auto")), out, plan, **options)
-
-
-def _digest(manifest: Manifest) -> str:
-    digest = hashlib.sha256()
-    for path in manifest.path:
-        digest.update(path.encode("utf-8", "surrogateescape") + b"\n")
-    return digest.hexdigest()

@@ -13,7 +13,6 @@ from dedup.files import atomic_write
 from .errors import InputError
 from .registry import nearest
 
-
 _MERGE = "tag:yaml.org,2002:merge"              # the key "<<"
 
 

@@ -22,4 +22,7 @@ def run(args):
         return
     pool = expansion.report["pool"]
     print(f"pool: {pool['lines']:,} lines = " + " + ".join(f"{n:,} {name}" for name, n in pool.items() if name != "lines"))
+    taken = expansion.report["classes"]["selected"]
+    print(f"selected per class: {min(taken)} to {max(taken)}; classes without any: "
+          f"{', '.join(map(str, expansion.report['classes']['without_any'])) or 'none'}")
     print(f"wrote {expansion.file}: {len(expansion.train):,} images under {expansion.train.root}")

@@ -1,2 +1,2 @@
 """Images from lists to batches."""
-from . import autoaugment as autoaugment      # registers its transform
+from . import autoaugment as autoaugment  # registers its transform

@@ -37,8 +37,8 @@ LICENCE = ("Cut from photographs that scikit-image distributes. Its documentatio
            "motorcycle_left, which is from the Middlebury 2014 stereo benchmark: ask before you publish those.")
 
 SIDE = 64               # pixels of a patch
-AREA = 512 * 512        # pixels to which every photograph is resized, so that a window means the same in all
-CELL = 128              # least side of a cell
+AREA = 576 * 576        # pixels to which every photograph is resized, so that a window means the same in all
+CELL = 96               # least side of a cell
 MARGIN = 4              # unused pixels along each side of a cell, because resizing blurs across the border
 PURPOSES = ("train", "val", "pool", "pool")     # of every four neighbouring cells of a class
 CANDIDATES = 8          # windows compared for each patch; the one that overlaps earlier patches least is taken
@@ -49,8 +49,8 @@ QUALITY = 90            # of JPEG files, unless a copy says otherwise
 class Sizes(NamedTuple):
     """How many images: train, val and clean (pool) per class; pool entries of the other kinds in all."""
 
-    train: int = 14
-    val: int = 20
+    train: int = 20
+    val: int = 40
     clean: int = 68
     foreign: int = 200
     copies: int = 150
@@ -62,16 +62,16 @@ class Variation(NamedTuple):
     """How much the patches of one photograph differ; more makes the task harder.
 
     Attributes:
-        window: least and greatest side of the square that becomes a patch, in pixels of a 512 x 512 photograph.
+        window: least and greatest side of the square that becomes a patch, in pixels of a 576 x 576 photograph.
         rotation: greatest angle either way, degrees in [0, 45].
         jitter: brightness, contrast and saturation are multiplied by 1 - jitter to 1 + jitter, in [0, 0.99].
         contrast: least standard deviation of a patch's grey levels, in [0, 127]; flatter ones are not taken.
     """
 
-    window: tuple = (48, 96)
+    window: tuple = (48, 72)
     rotation: float = 12.0
-    jitter: float = 0.3
-    contrast: float = 8.0
+    jitter: float = 0.2
+    contrast: float = 12.0
 
 
 class Patch(NamedTuple):

@@ -17,10 +17,9 @@ from ..errors import InputError
 from ..progress import duration
 from ..report.ladder import gain, read_run
 from ..report.settings import read_settings
-from .photographs import Sizes, make_task
+from .photographs import make_task
 
 CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "Distillation" / "tiny"
-EVALUATION_IMAGES = 40                  # per class: a standard error of two points where a network is right half the time
 _WRITTEN_OUT = "demo_output"            # the output folder that the configs name
 
 
@@ -71,7 +70,7 @@ def run_demo(out: str | Path, run_command, seed: int = 0) -> Path:
         raise InputError(f"the demo's configs are not at {CONFIGS}. Run it from a clone of the project (make demo).")
     began = time.monotonic()
     print(f"== the task: patches of photographs, under {out / 'task'}", flush=True)
-    summary = make_task(out / "task", seed, Sizes(val=EVALUATION_IMAGES))
+    summary = make_task(out / "task", seed)
     print("   " + ", ".join(f"{count} {name}" for name, count in summary.counts.items()), flush=True)
     configs = _write_configs(out, seed)
     for number, stage in enumerate(ROAD, 1):

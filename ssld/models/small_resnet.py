@@ -27,7 +27,7 @@ class SmallResNet(nn.Layer):
         if depth < 8 or (depth - 2) % 6:
             raise InputError(f"depth must be 6 n + 2 (8, 14, 20, ...), not {depth}.")
         self.stem_stride = stem_stride
-        self.stem = _conv_bn(3, width, 3, stem_stride)
+        self.stem = _conv_bn(3, width, max(3, 2 * stem_stride - 1), stem_stride)
         for stage in range(3):
             before, after = (width, width) if stage == 0 else (width << (stage - 1), width << stage)
             blocks = [_BasicBlock(before if i == 0 else after, after, 2 if stage and i == 0 else 1)

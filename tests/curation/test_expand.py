@@ -83,7 +83,8 @@ def test_every_path_has_its_fate(expansion):
 def test_the_training_list_holds_the_labelled_rows_and_the_selection(expansion, task):
     result, out = expansion
     train = Manifest.read(out / "train_list.txt", task)
-    assert [f"{p} {l}" for p, l in zip(train.path[:4], train.label)] == (task / "train.txt").read_text().split("\n")[:-1]
+    assert [f"{path} {label}" for path, label in zip(train.path[:4], train.label)] == (
+        task / "train.txt").read_text().splitlines()
     selected = [line.split("\t") for line in (out / "selection.tsv").read_text().splitlines()[1:]]
     assert list(train.path[4:]) == list(Manifest.read(out / "selected.txt").path)
     assert sorted(train.path[4:]) == sorted(path for path, *_ in selected)
@@ -116,7 +117,8 @@ def test_two_processes_write_the_same_files_as_one(expansion, task, tmp_path):
     settings.write(tmp_path / "expand.yaml")
     root = Path(__file__).resolve().parents[2]
     run = subprocess.run([sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir",
-                          str(tmp_path / "log"), str(root / "tools" / "expand_dataset.py"), "-c", str(tmp_path / "expand.yaml")],
+                          str(tmp_path / "log"), str(root / "tools" / "expand_dataset.py"), "-c",
+                          str(tmp_path / "expand.yaml")],
                          capture_output=True, text=True, timeout=300, cwd=tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
     for name in ("train_list.txt", "selection.tsv", "fates.tsv", "selected.txt"):

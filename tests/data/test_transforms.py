@@ -126,7 +126,7 @@ def test_random_crops_lie_inside_the_image(rng, columns, rows, log):
     crop = t.RandCropImage(8, use_log_aspect=log)
     for _ in range(300):
         left, top, width, height = crop.box(columns, rows, rng)
-        assert 1 <= width and 1 <= height and 0 <= left <= columns - width and 0 <= top <= rows - height
+        assert width >= 1 and height >= 1 and 0 <= left <= columns - width and 0 <= top <= rows - height
 
 
 def test_areas_and_aspects_of_random_crops_fill_their_ranges(rng):

@@ -12,7 +12,7 @@ def trainable_count(class_num: int, blocks: int, w: int) -> int:
     count = 3 * w * 9 + 2 * w
     before = w
     for width in (w, 2 * w, 4 * w):
-        for block in range(blocks):
+        for _ in range(blocks):
             count += before * width * 9 + width * width * 9 + 4 * width
             if before != width:
                 count += before * width + 2 * width

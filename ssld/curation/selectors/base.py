@@ -60,7 +60,7 @@ def ranked(manifest: Manifest, row: np.ndarray, label: np.ndarray, score: np.nda
     starts = np.flatnonzero(np.concatenate([[True], ~same]))[: len(order)]
     stops = np.append(starts[1:], len(order))
     for start, stop in zip(starts[stops - starts > 1], stops[stops - starts > 1]):
-        order[start:stop] = sorted(order[start:stop], key=lambda i: manifest.path[int(row[i])].encode("utf-8", "surrogateescape"))
+        order[start:stop] = sorted(order[start:stop], key=lambda i: manifest.path.bytes(int(row[i])))
     labels = label[order]
     first = np.searchsorted(labels, labels, side="left")
     return order, np.arange(len(order)) - first

@@ -20,7 +20,7 @@ def random(manifest: Manifest, count: int, seed: int = 0) -> Selection:
         seed: of the draw.
     """
     classes, scores = scores_of(manifest)
-    by_path = np.array(sorted(range(len(manifest)), key=lambda row: manifest.path[row]), np.int64)
+    by_path = np.array(sorted(range(len(manifest)), key=manifest.path.bytes), np.int64)
     drawn = np.random.default_rng(seed).permutation(len(manifest))[:positive_int("count", count)]
     row = np.sort(by_path[drawn])
     label, score = classes[row, 0].astype(np.int64), scores[row, 0]

@@ -88,7 +88,8 @@ def _comparison(compared: Compared) -> Html:
 
 def _summary(expansion: Expansion, compared: Compared) -> dict[str, str]:
     images, total = 0, 0.0
-    for images, pick in enumerate(selection(expansion), 1):
+    for pick in selection(expansion):
+        images += 1
         total += pick.probability
     facts = {"images": number(images), "mean probability": f"{total / images:.3f}" if images else "–",
              "classes without any": number(len(expansion.report["classes"]["without_any"]))}

@@ -4,7 +4,7 @@ Each folder holds eval.txt and pool.txt ("path" or "path label" lines, relative 
 columns pool_path, eval_path and kind: the name of an edit for a copy of eval_path, "neg:..." for a picture that copies
 nothing, "grey:..." for one that is debatable and not scored.
 
-    python benchmarks/dedup.py planted/seed0 planted/seed1 --out dedup_benchmark.json
+    python benchmarks/copies.py planted/seed0 planted/seed1 --out dedup_benchmark.json
 """
 from __future__ import annotations
 
