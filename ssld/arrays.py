@@ -14,7 +14,14 @@ from .errors import InputError
 
 
 def write_arrays(file: str | Path, arrays: Mapping[str, np.ndarray]) -> None:
-    """Write name -> array, atomically."""
+    """Write name -> array, atomically.
+
+    Raises:
+        ValueError: an array of Python objects, which only a pickle could hold.
+    """
+    objects = [name for name, array in arrays.items() if np.asarray(array).dtype.hasobject]
+    if objects:
+        raise ValueError(f"{file}: {', '.join(objects)} hold Python objects; only plain arrays are written")
     with atomic_write(file, "wb") as out:
         np.savez(out, **arrays)
 

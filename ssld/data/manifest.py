@@ -83,6 +83,8 @@ class Manifest:
     def write(self, file: str | Path) -> None:
         """Write the list, its columns and its origin; each file appears whole or not at all."""
         file = Path(file)
+        if file.suffix == ".gz":
+            raise InputError(f"{file}: lists are read from .gz but written as plain text. Choose a name without .gz.")
         columns_file, origin_file = _beside(file)
         for stale in (columns_file, origin_file):
             stale.unlink(missing_ok=True)

@@ -90,7 +90,8 @@ def _backbones() -> ModuleType:
         from paddleclas.ppcls.arch import backbone
         from paddleclas.ppcls.utils import logger
     if logger._logger is None:
-        logger.init_logger(log_level=logging.ERROR)
+        logger.init_logger()
+    logger._logger.setLevel(logging.ERROR)          # each backbone that is built announces a deprecation of its own
     return backbone
 
 

@@ -179,3 +179,8 @@ def test_missing_files_are_found_and_do_not_disturb_the_comparison(two_lists, tm
     (tmp_path / "val" / "0.jpg").unlink()
     assert missing_files(two_lists[0]).tolist() == [2]
     refuse_overlap(*two_lists)
+
+
+def test_a_list_is_not_written_under_a_name_that_promises_compression(scored, tmp_path):
+    with pytest.raises(InputError, match="without .gz"):
+        scored.write(tmp_path / "list.txt.gz")
