@@ -19,7 +19,7 @@ from ..report.ladder import gain, read_run
 from ..report.settings import read_settings
 from .photographs import make_task
 
-CONFIGS = Path(__file__).resolve().parents[2] / "configs" / "Distillation" / "tiny"
+CONFIGS = Path("configs") / "Distillation" / "tiny"     # in a clone: the one that ssld runs from, or the working folder
 _WRITTEN_OUT = "demo_output"            # the output folder that the configs name
 
 
@@ -66,13 +66,11 @@ def run_demo(out: str | Path, run_command, seed: int = 0) -> Path:
         InputError: a stage failed, or the configs are not there.
     """
     out = Path(out)
-    if not CONFIGS.is_dir():
-        raise InputError(f"the demo's configs are not at {CONFIGS}. Run it from a clone of the project (make demo).")
+    configs = _write_configs(_shipped_configs(), out, seed)
     began = time.monotonic()
     print(f"== the task: patches of photographs, under {out / 'task'}", flush=True)
     summary = make_task(out / "task", seed)
     print("   " + ", ".join(f"{count} {name}" for name, count in summary.counts.items()), flush=True)
-    configs = _write_configs(out, seed)
     for number, stage in enumerate(ROAD, 1):
         elapsed, left = time.monotonic() - began, sum(s.share for s in ROAD[number - 1:])
         estimate = f", about {duration(elapsed * left / (1 - left))} left" if number > 1 else ""
@@ -110,11 +108,20 @@ def _arguments(stage: Stage, configs: Path, out: Path) -> list[str]:
     return argv
 
 
-def _write_configs(out: Path, seed: int) -> Path:
+def _shipped_configs() -> Path:
+    """The folder of the tiny configs."""
+    places = [Path(__file__).resolve().parents[2] / CONFIGS, CONFIGS]
+    for place in places:
+        if place.is_dir():
+            return place
+    raise InputError(f"the demo's configs are in none of {', '.join(map(str, places))}. Run it in a clone of the project.")
+
+
+def _write_configs(shipped: Path, out: Path, seed: int) -> Path:
     """The tiny configs with this output folder and seed written in; returns their folder."""
     folder = out / "configs"
-    for file in sorted(CONFIGS.rglob("*.yaml")):
+    for file in sorted(shipped.rglob("*.yaml")):
         text = file.read_text().replace(f"{_WRITTEN_OUT}/", f"{out.as_posix()}/").replace("seed: 0", f"seed: {seed}")
-        with atomic_write(folder / file.relative_to(CONFIGS)) as target:
+        with atomic_write(folder / file.relative_to(shipped)) as target:
             target.write(text)
     return folder
