@@ -10,7 +10,7 @@ import paddle
 
 from ..data.dataset import READABLE, UnreadableImages
 from ..data.loader import in_order
-from ..device import is_main, rank, world_size
+from ..device import rank, world_size
 from ..errors import InputError
 from ..teachers.engines import Engine
 from .metrics import target_rank, topk_accuracy
@@ -76,9 +76,3 @@ def evaluate(network: Engine, dataset, batch_size: int, num_workers: int = 0, to
     if not len(labelled):
         raise InputError(f"none of the labelled images of {dataset.manifest.source} can be read.")
     return Evaluation(topk_accuracy(labelled, topk), len(labelled), len(rows) - len(labelled), len(dataset) - len(rows))
-
-
-def report_evaluation(title: str, evaluation: Evaluation) -> None:
-    """Print one line, on the main process."""
-    if is_main():
-        print(f"{title}: {evaluation}", flush=True)
