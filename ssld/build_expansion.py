@@ -4,8 +4,6 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from dedup.files import sha256_file
-
 from . import device
 from .build import build_frozen_network, build_settings
 from .config import Config
@@ -16,7 +14,7 @@ from .curation.selectors import SELECTORS
 from .data.dataset import ManifestDataset
 from .data.manifest import Manifest
 from .data.transforms import build_transforms
-from .models.weights import find_weights
+from .models.weights import fingerprint
 from .registry import check_arguments
 from .teachers.engines import make_engine
 
@@ -28,7 +26,8 @@ def run_expansion(config: Config) -> Expansion:
 
     Sections: Lists (pool, evaluation, labelled: image_root, cls_label_path, delimiter), Remove (workers,
     max_error_fraction and the parameters of dedup.Options), Arch.teacher and Score (top, batch_size, shard_size,
-    num_workers, transform_ops), Select (name of a selector, its options, output: subfolder), Merge (image_root).
+    num_workers, max_bad_fraction, transform_ops), Select (name of a selector, its options, output: subfolder) and
+    Merge (image_root).
 
     Raises:
         InputError: anything in config, lists or weights that the user can mend.
@@ -72,11 +71,12 @@ def _score(config: Config, seed: int, pool: Manifest, out: Path):
     """Score the cleaned pool with Arch.teacher, in the evaluation view of Score.transform_ops."""
     options = config.section("Score")
     where = config.where("Score")
-    transform_ops = options.pop("transform_ops", None)
+    transform_ops, max_bad_fraction = options.pop("transform_ops", None), options.pop("max_bad_fraction", 0.05)
     check_arguments(score, options, where, injected=["dataset", "teacher", "out", "plan"])
-    dataset = ManifestDataset(pool, build_transforms(transform_ops, f"{where}.transform_ops"), max_bad_fraction=0.05)
+    dataset = ManifestDataset(pool, build_transforms(transform_ops, f"{where}.transform_ops"), max_bad_fraction)
     teacher = config.section("Arch")["teacher"]
     network = build_frozen_network(config)
-    plan = {"paths": pool.path.sha256(), "weights": sha256_file(find_weights(teacher["pretrained"])),
-            "network": {key: teacher[key] for key in ("name", "class_num")}, "transform_ops": transform_ops}
+    plan = {"paths": pool.path.sha256(), "weights": fingerprint(network.state_dict()),
+            "network": {key: teacher[key] for key in ("name", "class_num")}, "transform_ops": transform_ops,
+            "engine": teacher.get("engine", "auto")}
     return score(dataset, make_engine(network, teacher.get("engine", "auto")), out, plan, **options)

@@ -17,6 +17,6 @@ def add_arguments(parser):
 
 def run(args):
     from ..config import Config
-    from ..train.run import export
+    from ..export.run import export
 
     export(Config.load(args.config, args.override), args.out, args.weights, args.use)

@@ -10,6 +10,7 @@ import numpy as np
 from dedup import Match, Options, Removal, Source, read_matches, remove_copies
 
 from ..data.manifest import Manifest, same_bytes
+from ..errors import located
 from ..progress import Progress
 from ..registry import check_arguments
 
@@ -50,11 +51,13 @@ def remove_duplicates(pool: Manifest, evaluation: Manifest, labelled: Manifest, 
         InputError: see `dedup.remove_copies`; or an option that does not exist.
     """
     check_arguments(Options, options or {}, where)
+    with located(where):
+        options = Options(**(options or {}))
     progress = Progress("compared with the evaluation images", len(pool), quiet=quiet)
     removal: Removal = remove_copies(
         Source.of(pool.path, pool.root, name=str(pool.source)),
         Source.of(evaluation.path, evaluation.root, name=str(evaluation.source)), out,
-        options=Options(**(options or {})), workers=workers, max_error_fraction=max_error_fraction,
+        options=options, workers=workers, max_error_fraction=max_error_fraction,
         progress=lambda p: progress.update(p.done))
     fates = {match.query: ("duplicate", f"{match.reason} of {match.reference}") for match in read_matches(removal.removed_file)}
     fates.update((path, ("unreadable", reason)) for path, reason in _errors(Path(out) / "errors.tsv"))

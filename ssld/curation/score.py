@@ -13,7 +13,7 @@ from dedup.files import write_json
 
 from ..arrays import read_arrays, write_arrays
 from ..checks import positive_int
-from ..data.dataset import READABLE
+from ..data.dataset import READABLE, UnreadableImages
 from ..data.loader import in_order
 from ..data.manifest import Manifest
 from ..device import is_main, rank, world_size
@@ -33,7 +33,7 @@ def score(dataset, teacher: Engine, out: str | Path, plan: dict, top: int = 1, b
     "score", appears whole or not at all; starting again computes what is missing. Several processes share the shards.
 
     Args:
-        dataset: an ImageNetDataset in the teacher's evaluation view.
+        dataset: a ManifestDataset in the teacher's evaluation view.
         teacher: images -> logits.
         out: folder of the parts.
         plan: what the scores depend on (list, weights, transforms); another plan refuses the parts of this one.
@@ -46,9 +46,13 @@ def score(dataset, teacher: Engine, out: str | Path, plan: dict, top: int = 1, b
         path -> reason of the unreadable ones.
 
     Raises:
-        InputError: `out` holds scores of another plan, or scores that are no probabilities.
+        InputError: an empty list, `out` holds scores of another plan, an answer that is not finite, or more unreadable
+            images than the dataset allows.
     """
     out, manifest = Path(out), dataset.manifest
+    if not len(manifest):
+        raise InputError(f"no image of {manifest.source} is left to score: all of them are copies, labelled already or "
+                         "unreadable. See errors.tsv and removed.tsv of the removal.")
     positive_int("Score.top", top), positive_int("Score.shard_size", shard_size)
     shards = range(-(-len(manifest) // shard_size))
     if is_main():
@@ -64,7 +68,10 @@ def score(dataset, teacher: Engine, out: str | Path, plan: dict, top: int = 1, b
             write_arrays(_part(out, shard), arrays)
     if world_size() > 1:
         dist.barrier()
-    return _collect(out, shards, manifest)
+    scored, unread = _collect(out, shards, manifest)
+    for place in UnreadableImages(dataset).update(unread):
+        print(f"warning: {place} cannot be read; it is left out", file=sys.stderr)
+    return scored, {manifest.path[int(row)]: "could not be read while scoring" for row in unread}
 
 
 def score_rows(dataset, teacher: Engine, top: int, batch_size: int, num_workers: int = 0,
@@ -119,8 +126,8 @@ def _part(out: Path, shard: int) -> Path:
     return out / f"part-{shard:05d}.npz"
 
 
-def _collect(out: Path, shards: Sequence[int], manifest: Manifest) -> tuple[Manifest, dict[str, str]]:
-    """All parts as columns of the rows that were scored."""
+def _collect(out: Path, shards: Sequence[int], manifest: Manifest) -> tuple[Manifest, np.ndarray]:
+    """All parts as columns of the rows that were scored; the other rows, int64."""
     parts = []
     for shard in shards:
         try:
@@ -133,7 +140,5 @@ def _collect(out: Path, shards: Sequence[int], manifest: Manifest) -> tuple[Mani
     rows = columns.pop("row")
     scored = manifest.take(rows).with_columns(**columns)
     unread = np.setdiff1d(np.arange(len(manifest)), rows)
-    for row in unread[:10]:
-        print(f"warning: {manifest.place(int(row))} cannot be read; it is left out", file=sys.stderr)
-    return scored, {manifest.path[int(row)]: "could not be read while scoring" for row in unread}
+    return scored, unread
 

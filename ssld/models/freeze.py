@@ -1,14 +1,13 @@
 """Training a part of a network while the rest stands still, to the bit."""
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
-import numpy as np
 from paddle import nn
 
 from ..errors import InputError
 from .stages import stages_of, starts_with
+from .weights import fingerprint
 
 CLASSIFIER = "classifier"       # stands for the backbone's last linear layer, whatever its name
 
@@ -48,12 +47,7 @@ class Frozen:
 
     def fingerprint(self) -> str:
         """SHA-256 over every tensor that must not change, buffers included."""
-        digest = hashlib.sha256()
-        for name, tensor in sorted(self.network.state_dict().items()):
-            if not self._trains(name):
-                digest.update(name.encode())
-                digest.update(np.ascontiguousarray(tensor.numpy()).tobytes())
-        return digest.hexdigest()
+        return fingerprint({name: t for name, t in self.network.state_dict().items() if not self._trains(name)})
 
     def _trains(self, name: str) -> bool:
         return any(starts_with(name, prefix) for prefix in self.trainable)

@@ -1,10 +1,12 @@
 """Weight files: read without running code, matched completely or refused."""
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import pickle
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +113,15 @@ def load_weights(network: nn.Layer, file: str | Path, part: str | None = None) -
     for name, tensor in target.items():
         tensor.set_value(state[name].astype(tensor.numpy().dtype))
     return path
+
+
+def fingerprint(state: Mapping) -> str:
+    """SHA-256 over names and bytes of tensors, in the order of their names."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(state.items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(tensor.numpy()).tobytes())
+    return digest.hexdigest()
 
 
 def save_weights(network: nn.Layer, file: str | Path) -> None:

@@ -1,22 +1,18 @@
 """A training run from its config: what `ssld train` and `ssld eval` do."""
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
-import paddle
 from paddle import nn
 
-from dedup.files import sha256_file, write_json
+from dedup.files import write_json
 
 from .. import build, device
 from ..config import Config
-from ..data.dataset import Visit
 from ..errors import InputError
-from ..export.student import export_student
 from ..models.weights import load_weights
-from ..teachers.engines import OneDNNProgram, make_engine
+from ..teachers.engines import make_engine
 from .evaluate import Evaluation
 
 CONFIG = "config.yaml"
@@ -110,31 +106,6 @@ def trained_student(config: Config, weights: str | None = None) -> tuple[nn.Laye
             raise InputError(f"{settings.output_dir} holds no checkpoint. Train first, or give --weights.")
     network = build.build_student(config, load=False)
     return network, load_weights(network, weights, part="student")
-
-
-def export(config: Config, out: str, weights: str | None = None, use: str = "classification") -> list[Path]:
-    """Write the student of a run alone; its accuracy is measured on the exported inference model.
-
-    Args:
-        config: of the run; its evaluation list and transforms give the input size.
-        out: folder for the files; see `ssld.export.student`.
-        weights: see `trained_student`.
-        use: see `ssld.export.student`.
-    """
-    network, file = trained_student(config, weights)
-    measure = build.evaluator(config)
-    size = tuple(measure.dataset[Visit(0, 0)]["image"].shape[1:])
-    arch = {key: value for key, value in config.section("Arch")["student"].items()
-            if key not in ("pretrained", "pretrained_part", "trainable", "lr_mult_list", "use_ssld")}
-    source = {"weights": str(file), "sha256": sha256_file(file), "config": config.data}
-    files = export_student(network, arch, out, size, source, use)
-    program = OneDNNProgram(Path(out) / "inference")
-    evaluation = measure(lambda image: paddle.to_tensor(program(image.numpy())))
-    print(f"exported model: {evaluation}")
-    card = json.loads(files[-1].read_text())
-    write_json(files[-1], {**card, "accuracy": evaluation._asdict()})
-    print(f"wrote {', '.join(map(str, files))}", flush=True)
-    return files
 
 
 def _announce(config: Config, trainer) -> None:

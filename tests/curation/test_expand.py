@@ -110,6 +110,20 @@ def test_a_misspelt_option_is_refused_before_the_work_begins(task, tmp_path, sel
     assert not (tmp_path / "duplicates").exists()
 
 
+def test_an_option_of_the_removal_out_of_range_is_named_with_its_place(task, tmp_path):
+    settings = config(task, tmp_path)
+    settings.data["Remove"]["min_agreement"] = 2
+    with pytest.raises(InputError, match="Remove: .*min_agreement"):
+        run_expansion(settings)
+
+
+def test_downloaded_weights_can_score(task, tmp_path, monkeypatch):
+    monkeypatch.setattr("ssld.build.published_weights", lambda name, use_ssld: task / "teacher.pdparams")
+    settings = config(task, tmp_path)
+    settings.data["Arch"]["teacher"]["pretrained"] = True
+    assert run_expansion(settings).report["pool"]["lines"] == 27
+
+
 @pytest.mark.dist
 def test_two_processes_write_the_same_files_as_one(expansion, task, tmp_path):
     settings = config(task, tmp_path / "two")

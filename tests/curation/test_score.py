@@ -24,8 +24,8 @@ def teacher():
     return lambda image: layer(image.flatten(1)).detach()
 
 
-def dataset(manifest):
-    return ManifestDataset(manifest, build_transforms(OPS, "test"))
+def dataset(manifest, **options):
+    return ManifestDataset(manifest, build_transforms(OPS, "test"), **options)
 
 
 def columns(manifest):
@@ -79,9 +79,21 @@ def test_a_damaged_part_is_named(pool, teacher, tmp_path):
 def test_unreadable_images_are_left_out_and_named(tmp_path, make_list, teacher):
     pool = Manifest.read(make_list(tmp_path, "pool", 9, labelled=False))
     pool.file(4).write_bytes(b"no picture")
-    scored, unreadable = score(dataset(pool), teacher, tmp_path / "scores", {}, shard_size=3)
+    scored, unreadable = score(dataset(pool, max_bad_fraction=0.2), teacher, tmp_path / "scores", {}, shard_size=3)
     assert list(unreadable) == ["pool/4.jpg"]
     assert list(scored.path) == [p for p in pool.path if p != "pool/4.jpg"]
+
+
+def test_too_many_unreadable_images_are_an_error(tmp_path, make_list, teacher):
+    pool = Manifest.read(make_list(tmp_path, "pool", 9, labelled=False))
+    pool.file(4).write_bytes(b"no picture")
+    with pytest.raises(InputError, match=r"1 of 9 images cannot be read, more than max_bad_fraction 0\.1"):
+        score(dataset(pool, max_bad_fraction=0.1), teacher, tmp_path / "scores", {})
+
+
+def test_a_pool_of_which_nothing_is_left_is_a_clear_error(pool, teacher, tmp_path):
+    with pytest.raises(InputError, match="left to score"):
+        score(dataset(pool.take([])), teacher, tmp_path, {})
 
 
 def test_answers_that_are_not_finite_are_refused(pool, tmp_path):
