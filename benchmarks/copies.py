@@ -30,12 +30,12 @@ def measure(folder: Path, limit: int) -> dict:
     truth = truth[::max(1, len(truth) // limit) if limit else 1]
     began = time.perf_counter()
     index = ReferenceIndex.build(read_list(folder / "eval.txt").paths, root=folder)
-    built = time.perf_counter()
+    built, cpu_began = time.perf_counter(), time.process_time()
     result = index.match([row["pool_path"] for row in truth], folder)
-    seconds = time.perf_counter() - built
+    seconds, cpu_seconds = time.perf_counter() - built, time.process_time() - cpu_began
     return {**score(truth, {m.query: m for m in result.best()}), "images": len(truth), "references": len(index.names),
             "errors": len(result.errors), "build_s": round(built - began, 2),
-            "images_per_s": round(len(truth) / seconds, 1)}
+            "images_per_s": round(len(truth) / seconds, 1), "images_per_cpu_s": round(len(truth) / cpu_seconds, 1)}
 
 
 def score(truth: list[dict], blamed: dict) -> dict:

@@ -2,12 +2,14 @@
 
 __version__ = "0.1.0"
 
+from .groups import GroupOptions
 from .images import ImageError, read_colour
 from .index import ReferenceIndex
 from .match import Failure, Match, ShardResult, read_matches
 from .options import Options
+from .overrides import Overrides, read_overrides
 from .remove import Progress, Removal, remove_copies
 from .source import Source
 
-__all__ = ["Failure", "ImageError", "Match", "Options", "Progress", "ReferenceIndex", "Removal", "ShardResult",
-           "Source", "read_colour", "read_matches", "remove_copies"]
+__all__ = ["Failure", "GroupOptions", "ImageError", "Match", "Options", "Overrides", "Progress", "ReferenceIndex",
+           "Removal", "ShardResult", "Source", "read_colour", "read_matches", "read_overrides", "remove_copies"]

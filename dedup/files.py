@@ -5,6 +5,7 @@ import contextlib
 import hashlib
 import json
 import os
+import secrets
 from pathlib import Path
 
 from .errors import InputError
@@ -25,7 +26,7 @@ def atomic_write(path, mode: str = "w"):
         InputError: the file cannot be written (full disk, no permission); `path` keeps its old content.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.tmp")      # no other thread or machine has it
     text = {} if "b" in mode else {"encoding": "utf-8", "newline": "\n"}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,8 @@
 """Affine maps as 2 x 3 matrices: (x, y) -> A (x, y) + t, in pixels, pixel centres at whole numbers."""
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 IDENTITY = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
@@ -29,7 +31,7 @@ def apply(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
 
 def is_plausible(affine: np.ndarray) -> bool:
     """Could an edit have done this? Keeps orientation, scales by 0.1 to 10, stretches by at most 3."""
-    if not np.isfinite(affine).all() or np.linalg.det(affine[:, :2]) <= 0:
-        return False
-    large, small = np.linalg.svd(affine[:, :2], compute_uv=False)
-    return small >= 0.1 and large <= 10 and large <= 3 * small
+    (a, b, x), (c, d, y) = affine.tolist()
+    turning, mirroring = math.hypot(a + d, c - b), math.hypot(a - d, b + c)        # the singular values are half of
+    small, large = (turning - mirroring) / 2, (turning + mirroring) / 2            # their difference and of their sum
+    return math.isfinite(x + y) and small >= 0.1 and large <= 10 and large <= 3 * small

@@ -5,26 +5,21 @@ slower path that first asks Pillow what the file holds, because OpenCV drops alp
 """
 from __future__ import annotations
 
-import io
+import errno
 import os
+import stat
 from typing import NamedTuple, Optional
 
 import cv2
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+
+from . import tars
+from .convert import ImageError, opencv_pixels, to_rgb
+from .jpeg import JpegHeader, read_jpeg_header
 
 MAX_PIXELS = 100_000_000
-MAX_JPEG_PIXELS = 4 * MAX_PIXELS        # decoded reduced, but progressive files are held whole: 3 bytes a pixel
+MAX_JPEG_PIXELS = 4 * MAX_PIXELS        # decoded reduced, row by row
 MAX_BYTES = 1 << 29
-_TIFF_BITS = 258
-_ORIENTATION = 0x0112
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-_JPEG_BARE = frozenset(range(0xD0, 0xD8)) | {0x01}      # markers without a length
-_SCAN = 0xDA
-
-
-class ImageError(Exception):
-    """A file that yields no picture: missing, empty, corrupt, too large, or not an image."""
 
 
 class Decoded(NamedTuple):
@@ -37,22 +32,38 @@ class Decoded(NamedTuple):
 
 
 def read_bytes(path) -> bytes:
-    """The bytes of an image file.
+    """The bytes of an image file, or of a member of a tar file: `folder/shard-000.tar/inner/name.jpg`.
 
     Raises:
         ImageError: the file cannot be opened, is empty, or is larger than 512 MiB.
     """
     try:
-        size = os.path.getsize(path)
-        if size > MAX_BYTES:
-            raise ImageError(f"{size} bytes are more than the {MAX_BYTES} a picture may have")
-        with open(path, "rb") as file:
-            data = file.read()
+        place = tars.split(os.fspath(path))
+        data = _read_file(path) if place is None else tars.read_member(*place, MAX_BYTES)
     except (OSError, ValueError) as error:
         raise ImageError(getattr(error, "strerror", None) or str(error)) from error
     if not data:
         raise ImageError("the file is empty")
     return data
+
+
+def size_in_bytes(path) -> int:
+    """The number of bytes of an image file or of a member of a tar file; -1 if there is none."""
+    try:
+        place = tars.split(os.fspath(path))
+        return os.path.getsize(path) if place is None else tars.member_size(*place)
+    except (OSError, ValueError):
+        return -1
+
+
+def _read_file(path) -> bytes:
+    status = os.stat(path)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISDIR(status.st_mode)):
+        raise OSError(errno.EINVAL, "a pipe or a device, not a file")       # reading it might never end
+    if status.st_size > MAX_BYTES:
+        raise OSError(errno.EFBIG, f"{status.st_size} bytes are more than the {MAX_BYTES} a picture may have")
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def read_colour(path) -> np.ndarray:
@@ -70,10 +81,10 @@ def decode_colour(data: bytes) -> Decoded:
     if header:
         reduction = 1 if header.height * header.width <= MAX_PIXELS else 8
         flag = cv2.IMREAD_COLOR if reduction == 1 else cv2.IMREAD_REDUCED_COLOR_8
-        pixels = _opencv(data, flag)
+        pixels = opencv_pixels(data, flag)
         if pixels is not None:
             return _of_jpeg(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), reduction, header, data)
-    pixels = _decode_any(data)
+    pixels = to_rgb(data, MAX_PIXELS)
     return Decoded(pixels, *pixels.shape[:2], False)
 
 
@@ -83,10 +94,10 @@ def decode_grey(data: bytes, size: int) -> Decoded:
     if header:
         longer = max(header.height, header.width)
         reduction = next(r for r in (8, 4, 2, 1) if r == 1 or longer >= r * size)
-        pixels = _opencv(data, _GREY_FLAGS[reduction])
+        pixels = opencv_pixels(data, _GREY_FLAGS[reduction])
         if pixels is not None:
             return _of_jpeg(pixels, reduction, header, data)
-    colour = _decode_any(data)
+    colour = to_rgb(data, MAX_PIXELS)
     return Decoded(cv2.cvtColor(colour, cv2.COLOR_RGB2GRAY), *colour.shape[:2], False)
 
 
@@ -94,124 +105,27 @@ _GREY_FLAGS = {1: cv2.IMREAD_GRAYSCALE, 2: cv2.IMREAD_REDUCED_GRAYSCALE_2,
                4: cv2.IMREAD_REDUCED_GRAYSCALE_4, 8: cv2.IMREAD_REDUCED_GRAYSCALE_8}
 
 
-class _JpegHeader(NamedTuple):
-    height: int
-    width: int
-    channels: int
-    scan: int           # where the first scan starts
-
-
-def _jpeg_header(data: bytes) -> Optional[_JpegHeader]:
+def _jpeg_header(data: bytes) -> Optional[JpegHeader]:
     """The header of a grey or colour JPEG file; None for CMYK and whatever else there is.
 
     Raises:
-        ImageError: so large that a progressive file would not fit into memory, reduced or not.
+        ImageError: so large that it would not fit into memory, reduced or not.
     """
-    header = _scan_header(data)
+    header = read_jpeg_header(data)
     if header is None or header.channels not in (1, 3):
         return None
-    if header.height * header.width > MAX_JPEG_PIXELS:
-        raise ImageError(f"{header.width} x {header.height} pixels are more than {MAX_JPEG_PIXELS}")
+    limit = MAX_PIXELS if header.is_held_whole else MAX_JPEG_PIXELS
+    if header.height * header.width > limit:
+        kind = "progressive JPEG, which is decoded as a whole" if header.is_held_whole else "JPEG"
+        raise ImageError(f"{header.width} x {header.height} pixels are more than {limit}, the limit of a {kind}")
     return header
 
 
-def _scan_header(data: bytes) -> Optional[_JpegHeader]:
-    """What the segments in front of the first scan say; None if this is no JPEG file."""
-    if data[:2] != b"\xff\xd8":
-        return None
-    position, frame = 2, None
-    while position + 10 <= len(data) and data[position] == 0xFF:
-        marker = data[position + 1]
-        if marker == 0xFF:
-            position += 1
-        elif marker in _JPEG_BARE:
-            position += 2
-        elif marker == _SCAN:
-            return _JpegHeader(*frame, position) if frame else None
-        else:
-            if marker in _JPEG_FRAMES:
-                frame = (int.from_bytes(data[position + 5:position + 7], "big"),
-                         int.from_bytes(data[position + 7:position + 9], "big"), data[position + 9])
-            position += 2 + int.from_bytes(data[position + 2:position + 4], "big")
-    return None
-
-
-def _of_jpeg(pixels: np.ndarray, reduction: int, header: _JpegHeader, data: bytes) -> Decoded:
+def _of_jpeg(pixels: np.ndarray, reduction: int, header: JpegHeader, data: bytes) -> Decoded:
     height, width = header.height, header.width
     if pixels.shape[:2] != (-(-height // reduction), -(-width // reduction)):
         height, width = width, height           # turned upright by the decoder
-    return Decoded(pixels, height, width, truncated=data.find(b"\xff\xd9", header.scan) < 0)
-
-
-def _opencv(data: bytes, flag: int) -> Optional[np.ndarray]:
-    try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flag)
-    except cv2.error:           # among others: more than 2^30 pixels
-        return None
-
-
-def _decode_any(data: bytes) -> np.ndarray:
-    """RGB pixels of any file Pillow knows, upright."""
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise ImageError(f"{image.width} x {image.height} pixels are more than {MAX_PIXELS}, and only "
-                                 "JPEG can be decoded reduced")
-            image.load()        # before asking for the orientation: both libraries turn TIFF files on their own
-            pixels = _deep_rgb(data, image) if _is_deep(data, image) else _rgb(image)
-            return _upright(pixels, image.getexif().get(_ORIENTATION, 1))
-    except ImageError:
-        raise
-    except UnidentifiedImageError as error:     # its own message holds a memory address, which no two runs share
-        raise ImageError("neither OpenCV nor Pillow knows this format") from error
-    except Exception as error:  # the decoders of Pillow raise nearly every class there is on damaged files
-        raise ImageError(str(error) or "damaged file") from error
-
-
-def _is_deep(data: bytes, image: Image.Image) -> bool:
-    """More than 8 bits per channel?"""
-    if image.mode.startswith("I") or image.mode == "F":
-        return True
-    if image.format == "PNG":
-        return data[24] == 16
-    return image.format == "TIFF" and max(np.atleast_1d(image.tag_v2.get(_TIFF_BITS, 8))) > 8
-
-
-def _deep_rgb(data: bytes, image: Image.Image) -> np.ndarray:
-    pixels = _opencv(data, cv2.IMREAD_UNCHANGED)
-    if pixels is not None and pixels.ndim == 3:
-        pixels = cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB if pixels.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
-    elif pixels is None:
-        pixels = np.asarray(image)
-    if pixels.dtype.kind not in "ui":
-        raise ImageError(f"pixels of type {pixels.dtype} have no agreed white")
-    if pixels.dtype != np.uint8:
-        pixels = ((np.clip(pixels, 0, 65535).astype(np.uint32) + 128) // 257).astype(np.uint8)
-    if pixels.ndim == 2:
-        return np.repeat(pixels[:, :, None], 3, axis=2)
-    return _over_white(pixels) if pixels.shape[2] == 4 else pixels
-
-
-def _rgb(image: Image.Image) -> np.ndarray:
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info:
-        return _over_white(np.asarray(image.convert("RGBA")))
-    return np.asarray(image.convert("RGB"))
-
-
-def _over_white(rgba: np.ndarray) -> np.ndarray:
-    alpha = rgba[:, :, 3:].astype(np.uint32)
-    return ((rgba[:, :, :3] * alpha + 255 * (255 - alpha) + 127) // 255).astype(np.uint8)
-
-
-def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Undo an EXIF orientation, 1 to 8."""
-    if orientation >= 5:
-        pixels = pixels.transpose(1, 0, 2)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
+    return Decoded(pixels, height, width, truncated=data.rfind(b"\xff\xd9", header.scan) < 0)
 
 
 def working_image(grey: np.ndarray, size: int, enlarge_below: int) -> np.ndarray:

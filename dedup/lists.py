@@ -1,81 +1,19 @@
 """Image lists: text files of `path label` lines, held compactly enough for fourteen million rows."""
 from __future__ import annotations
 
+import codecs
 import gzip
-import hashlib
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from .errors import InputError
+from .paths import Paths, byte_places
 
 UNLABELLED = -1
-_LINES_PER_BLOCK = 1 << 20
+_LINES_PER_BLOCK, _BYTES_PER_BLOCK = 1 << 20, 1 << 24
 _MAX_DIGITS = 18                # every such number fits an int64
-
-
-class Paths(Sequence):
-    """An immutable column of strings: one block of UTF-8 bytes and where each string starts and stops.
-
-    numpy's fixed-width strings would need the longest path times the number of rows; this needs the text once and
-    16 bytes a row. Rows are read as `str`.
-
-    Args:
-        blob: uint8 [bytes].
-        start, stop: int64 [N], byte positions of each string in `blob`.
-    """
-
-    def __init__(self, blob: np.ndarray, start: np.ndarray, stop: np.ndarray):
-        self.blob, self.start, self.stop = blob, start, stop
-
-    @classmethod
-    def of(cls, strings: Iterable[str]) -> Paths:
-        """A column of the given strings."""
-        if isinstance(strings, Paths):
-            return strings
-        encoded = [s.encode("utf-8", "surrogateescape") for s in strings]
-        stop = np.cumsum(np.fromiter(map(len, encoded), np.int64, len(encoded)))
-        start = np.concatenate([np.zeros(1, np.int64), stop[:-1]]) if len(encoded) else stop
-        return cls(np.frombuffer(b"".join(encoded), np.uint8), start, stop)
-
-    @classmethod
-    def concatenate(cls, columns: Sequence[Paths]) -> Paths:
-        """The rows of several columns, one column after the other."""
-        shift = np.cumsum([0] + [len(c.blob) for c in columns])
-        return cls(np.concatenate([c.blob for c in columns] or [np.zeros(0, np.uint8)]),
-                   np.concatenate([c.start + s for c, s in zip(columns, shift)] or [np.zeros(0, np.int64)]),
-                   np.concatenate([c.stop + s for c, s in zip(columns, shift)] or [np.zeros(0, np.int64)]))
-
-    def sha256(self) -> str:
-        """SHA-256 of the rows, each ended by "\\n", as 64 hexadecimal digits."""
-        digest = hashlib.sha256()
-        for row in range(len(self)):
-            digest.update(self.bytes(row) + b"\n")
-        return digest.hexdigest()
-
-    def take(self, rows) -> Paths:
-        """The rows at the given positions, or where a boolean mask is true."""
-        return Paths(self.blob, self.start[rows], self.stop[rows])
-
-    def __len__(self) -> int:
-        return len(self.start)
-
-    def __getitem__(self, row):
-        if isinstance(row, slice):
-            return self.take(row)
-        return self.bytes(row).decode("utf-8", "surrogateescape")
-
-    def bytes(self, row: int) -> bytes:
-        """The UTF-8 bytes of one row; paths are ordered by these."""
-        return self.blob[self.start[row]:self.stop[row]].tobytes()
-
-    def __eq__(self, other) -> bool:
-        return isinstance(other, Sequence) and len(self) == len(other) and all(a == b for a, b in zip(self, other))
-
-    def __repr__(self) -> str:
-        return f"Paths({len(self)} rows)"
 
 
 class ImageList(NamedTuple):
@@ -108,7 +46,8 @@ def read_list(file, delimiter: str = " ") -> ImageList:
         raise InputError(f"delimiter {delimiter!r} must be a single character, such as ' ' or '\\t'")
     try:
         raw = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
-        raw.decode("utf-8")
+        raw = raw.removeprefix(codecs.BOM_UTF8)
+        _require_utf8(raw)
     except (OSError, EOFError, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read as an image list: {error}. Expected a UTF-8 text file (or .gz of one) "
                          "with one 'path label' or 'path' per line.") from error
@@ -125,7 +64,7 @@ def read_list(file, delimiter: str = " ") -> ImageList:
         raise InputError(f"{file}:{number}: {line!r} holds a tab, but the delimiter is a space. Set the delimiter to "
                          "\"\\t\".")
     blocks = range(0, len(lines), _LINES_PER_BLOCK)
-    delimiters = np.flatnonzero(text == ord(delimiter))
+    delimiters = byte_places(text, delimiter.encode())
     parsed = [_parse_block(text, delimiters, starts[b:b + _LINES_PER_BLOCK], stops[b:b + _LINES_PER_BLOCK])
               for b in blocks]
     path_stops = np.concatenate([p[0] for p in parsed])
@@ -136,9 +75,17 @@ def read_list(file, delimiter: str = " ") -> ImageList:
     return ImageList(Paths(text, starts, path_stops), labels, lines, Paths(text, starts, stops))
 
 
+def _require_utf8(raw: bytes) -> None:
+    """Raise UnicodeDecodeError unless `raw` is UTF-8; in blocks, since the whole as a string would double the memory."""
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    for offset in range(0, len(raw), _BYTES_PER_BLOCK):
+        decoder.decode(raw[offset:offset + _BYTES_PER_BLOCK])
+    decoder.decode(b"", final=True)
+
+
 def _line_spans(text: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Byte spans of all lines, without trailing "\\r" and blanks; blank lines have stop <= start."""
-    newlines = np.flatnonzero(text == ord("\n"))
+    newlines = byte_places(text, b"\n")
     starts = np.concatenate([[0], newlines + 1])
     stops = np.concatenate([newlines, [len(text)]])
     if not len(text):

@@ -10,14 +10,16 @@ from .files import atomic_write
 
 COLUMNS = ("pool_path", "eval_path", "reason", "inliers", "agreement", "hash_distance", "cosine", "affine", "mirrored")
 ERROR_COLUMNS = ("path", "stage", "class", "message")
-REASONS = ("sha256", "hash", "sift", "feature")
+REASONS = ("sha256", "hash", "sift", "feature", "pool-duplicate", "listed", "override")
 
 
 class Match(NamedTuple):
     """Why `query` is taken for a copy of `reference`.
 
-    `reason` says which step proposed the pair: sha256 (same bytes), hash, sift or feature (an embedding). `inliers`
-    and `agreement` in [0, 1] are what the geometric check found, 0 where it was not asked. `affine` [2, 3] maps
+    `reason` says which step proposed the pair: sha256 (same bytes), hash, sift or feature (an embedding); or that it is a
+    pool-duplicate, whose `reference` is the pool picture that stays in its place; or listed, in use already, whose
+    `reference` is the known file of the same bytes; or an override, a person's decision, whose `reference` is empty.
+    `inliers` and `agreement` in [0, 1] are what the geometric check found, 0 where it was not asked. `affine` [2, 3] maps
     pixels of the query to pixels of the reference, both as stored in their files and turned upright; None if
     unknown. `mirrored` says that it exchanges left and right. `hash_distance` (bits of 256) and `cosine` are None
     where no such comparison was made.
@@ -51,12 +53,14 @@ class ShardResult(NamedTuple):
         close: nearest references of pictures that were kept by a narrow margin.
         errors: pictures that could not be read.
         counts: number of "images", of those "truncated" and of those with "no_local_features".
+        digests: SHA-256 of every file, 32 bytes each, in the order of the query; zeros where there is no file to read.
     """
 
     matches: list
     close: list
     errors: list
     counts: dict
+    digests: list
 
     def best(self) -> list:
         """The first match of every copy, in the order of the query."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Optional
 
-import faiss
 import numpy as np
 
 from . import geometry, hashes, voting
+from .embedding import Cosines
 from .match import Match
 from .options import Options
 from .picture import Picture
@@ -35,12 +35,11 @@ class Matcher:
     Args:
         names: of the references.
         references: their columns.
-        descriptors: search structure as `voting.build_descriptor_index` makes it.
         options: every threshold.
     """
 
-    def __init__(self, names: Sequence[str], references: References, descriptors: faiss.Index, options: Options):
-        self.names, self.references, self.descriptors, self.options = names, references, descriptors, options
+    def __init__(self, names: Sequence[str], references: References, options: Options):
+        self.names, self.references, self.options = names, references, options
         self.hash_table = hashes.HashTable(references["hashes"].reshape(-1, hashes.BYTES))
         self.votes = voting.Votes(references["offsets"], references["sizes"], references["angles"])
         self.rows_of_bytes: dict[bytes, list[int]] = {}
@@ -52,17 +51,19 @@ class Matcher:
         return [Match(name, self.names[row], "sha256", 0, _SAME_PIXELS, 0, None, geometry.IDENTITY, False)
                 for row in sorted(self.rows_of_bytes.get(digest, ()), key=self.names.__getitem__)]
 
-    def compare(self, name: str, picture: Picture, cosines: Optional[np.ndarray]) -> tuple[list, list]:
+    def compare(self, name: str, picture: Picture, nearest: tuple[np.ndarray, np.ndarray],
+                cosines: Optional[Cosines]) -> tuple[list, list]:
         """Copies, the best first, and near misses of one picture.
 
         Args:
             name: of the picture.
             picture: its description.
-            cosines: float32 [N], similarity of its embedding to each reference; None without a network.
+            nearest: what `voting.nearest` finds for its descriptors.
+            cosines: of its embedding with each reference; None without a network.
         """
         near = self._hash_hits(picture)
         found, close, seen = [], [], set()
-        for candidate in self._candidates(picture, near, cosines):
+        for candidate in self._candidates(picture, near, nearest, cosines):
             if (candidate.row, candidate.mirrored) in seen:
                 continue
             seen.add((candidate.row, candidate.mirrored))
@@ -82,7 +83,7 @@ class Matcher:
             nearest.setdefault(row // hashes.ORIENTATIONS, (distance, row % hashes.ORIENTATIONS))
         return nearest
 
-    def _candidates(self, picture: Picture, near: dict, cosines: Optional[np.ndarray]):
+    def _candidates(self, picture: Picture, near: dict, nearest: tuple, cosines: Optional[Cosines]):
         if picture.is_flat:
             return
         limit, options = self.options.candidates, self.options
@@ -90,14 +91,14 @@ class Matcher:
         for row in sound[:limit]:
             distance, orientation = near[row]
             yield Candidate(row, orientation in _MIRRORED_ORIENTATIONS, "hash", distance, _at(cosines, row))
-        query, rows = voting.nearest(self.descriptors, picture.view.features.descriptors, options)
-        for row, mirrored, _ in self.votes.candidates(picture.view.features, query, rows, options):
-            yield Candidate(row, mirrored, "sift", near.get(row, (None,))[0], _at(cosines, row))
+        least = options.min_share * len(picture.view.features.sizes)
+        for row, mirrored, score in self.votes.candidates(picture.view.features, *nearest, options):
+            if score >= least:
+                yield Candidate(row, mirrored, "sift", near.get(row, (None,))[0], _at(cosines, row))
         if cosines is not None:
-            for row in np.lexsort((np.arange(len(cosines)), -cosines))[:limit]:
-                if cosines[row] >= options.t_cand:
-                    for mirrored in (False, True):
-                        yield Candidate(int(row), mirrored, "feature", near.get(row, (None,))[0], _at(cosines, row))
+            for row, cosine in cosines.above(options.t_cand, limit):
+                for mirrored in (False, True):
+                    yield Candidate(row, mirrored, "feature", near.get(row, (None,))[0], cosine)
 
     def _match(self, name: str, picture: Picture, candidate: Candidate, check: Check) -> Match:
         working, shape = (self.references[c][candidate.row] for c in ("working_shape", "shape"))
@@ -108,7 +109,7 @@ class Matcher:
         return Match(name, self.names[candidate.row], candidate.reason, check.inliers, check.agreement,
                      candidate.hash_distance, candidate.cosine, affine, candidate.mirrored)
 
-    def _without_geometry(self, name: str, picture: Picture, near: dict, cosines: Optional[np.ndarray]) -> list[Match]:
+    def _without_geometry(self, name: str, picture: Picture, near: dict, cosines: Optional[Cosines]) -> list[Match]:
         """What cannot be aligned: sparse pictures of equal hash and colour, and what an embedding is sure of."""
         matches = []
         for row, (distance, orientation) in near.items():
@@ -116,9 +117,8 @@ class Matcher:
                 matches.append(Match(name, self.names[row], "hash", 0, 0.0, distance, _at(cosines, row), None,
                                      orientation in _MIRRORED_ORIENTATIONS))
         if not matches and cosines is not None and self.options.t_auto is not None:
-            rows = np.flatnonzero(cosines >= self.options.t_auto)
-            matches = [Match(name, self.names[row], "feature", 0, 0.0, near.get(row, (None,))[0], _at(cosines, row),
-                             None, False) for row in rows[np.lexsort((rows, -cosines[rows]))]]
+            matches = [Match(name, self.names[row], "feature", 0, 0.0, near.get(row, (None,))[0], cosine, None, False)
+                       for row, cosine in cosines.above(self.options.t_auto)]
         return matches
 
     def _same_colour(self, picture: Picture, row: int) -> bool:
@@ -133,5 +133,5 @@ def _ranked(scored: list) -> list[Match]:
     return list({m.reference: m for m in reversed(ordered)}.values())[::-1]
 
 
-def _at(cosines: Optional[np.ndarray], row: int) -> Optional[float]:
-    return None if cosines is None else float(cosines[row])
+def _at(cosines: Optional[Cosines], row: int) -> Optional[float]:
+    return None if cosines is None else cosines.at(row)

@@ -13,6 +13,8 @@ class Options:
 
     Args:
         size: longer side of the grey working image, pixels. Larger images are reduced to it.
+        query_size: the same for pool images that are compared with references; what is found in them at a smaller size
+            is enough, while references need the detail that a crop may be made of.
         enlarge_below: images whose longer side is shorter than this are enlarged, at most four times, pixels.
         keypoints: key points kept per image.
         contrast: contrast threshold of the SIFT detector; lower finds more, and fainter, key points.
@@ -23,6 +25,7 @@ class Options:
         neighbours: nearest reference descriptors that vote, per descriptor.
         max_distance: squared distance of unit descriptors above which they do not vote, in [0, 2].
         min_score: votes a reference image needs to be a candidate.
+        min_share: votes it needs as a share of the key points of the image compared with it, in [0, 1].
         candidates: best candidates that are verified, per image.
         exact_below: number of reference descriptors up to which the search is exact; compressed lists beyond.
         probes: lists visited per descriptor in the compressed search.
@@ -41,6 +44,7 @@ class Options:
     """
 
     size: int = 256
+    query_size: int = 192
     enlarge_below: int = 160
     keypoints: int = 256
     contrast: float = 0.02
@@ -51,9 +55,10 @@ class Options:
     neighbours: int = 4
     max_distance: float = 0.55
     min_score: float = 2.0
+    min_share: float = 0.01
     candidates: int = 5
     exact_below: int = 20_000
-    probes: int = 8
+    probes: int = 4
     ratio: float = 0.85
     ransac_px: float = 4.0
     ransac_trials: int = 500
@@ -73,9 +78,9 @@ class Options:
 
 
 _RANGES = {
-    "size": (64, 2048), "enlarge_below": (0, 2048), "keypoints": (8, 10_000), "contrast": (0, 1),
+    "size": (64, 2048), "query_size": (64, 2048), "enlarge_below": (0, 2048), "keypoints": (8, 10_000), "contrast": (0, 1),
     "hash_radius": (0, 255), "hash_quality": (0, 100), "flat_hash_radius": (0, 255), "flat_colour": (0, 255),
-    "neighbours": (1, 100), "max_distance": (0, 2), "min_score": (0, 1e9), "candidates": (1, 1000),
+    "neighbours": (1, 100), "max_distance": (0, 2), "min_score": (0, 1e9), "min_share": (0, 1), "candidates": (1, 1000),
     "exact_below": (0, 1e12), "probes": (1, 65_536), "ratio": (0, 1), "ransac_px": (0.1, 100),
     "ransac_trials": (1, 1_000_000), "ransac_confidence": (0, 1), "min_inliers": (3, 10_000),
     "min_agreement": (0, 1), "t_cand": (-1, 1), "t_auto": (-1, 1),

@@ -14,6 +14,7 @@ from .sift import Features
 THUMBNAIL = 160                 # pixels on the longer side
 LOCAL_FEATURES = 4              # key points below which a picture counts as flat
 SPARSE = 16                     # key points below which copies cannot be counted on to share five of them
+_FEW = 64                       # key points below which the full working size is worth its time
 _SMALLEST_FILE = 8              # pixels on a side
 
 
@@ -54,21 +55,35 @@ class Picture(NamedTuple):
         return len(self.view.features.sizes) < LOCAL_FEATURES
 
 
-def describe(data: bytes, options: Options) -> Picture:
+def describe(data: bytes, options: Options, size: Optional[int] = None) -> Picture:
     """The picture in the bytes of a file.
+
+    Args:
+        data: the bytes.
+        options: how to describe.
+        size: longer side of the working image, pixels; `options.size` by default. A picture with few key points is
+            described at `options.size` all the same: flat ones live by their hash, and hashes compare best at one size.
 
     Raises:
         ImageError: no picture could be read.
     """
-    decoded: Decoded = decode_grey(data, options.size)
-    grey = working_image(decoded.pixels, options.size, options.enlarge_below)
+    picture = _describe(data, options, size or options.size)
+    if len(picture.view.features.sizes) < _FEW and size not in (None, options.size):
+        picture = _describe(data, options, options.size)
+    is_sparse = len(picture.view.features.sizes) < SPARSE
+    return picture._replace(colour=mean_colour(data)) if is_sparse else picture
+
+
+def _describe(data: bytes, options: Options, size: int) -> Picture:
+    """All but the mean colour."""
+    decoded: Decoded = decode_grey(data, size)
+    grey = working_image(decoded.pixels, size, options.enlarge_below)
     shape = decoded.height, decoded.width
     is_tiny = min(shape) < _SMALLEST_FILE
     features = Features.none() if is_tiny else sift.extract(grey, options.keypoints, options.contrast)
     reduced = hashes.reduce(grey)
-    colour = mean_colour(data) if len(features.sizes) < SPARSE else None
     return Picture(hashes.coefficients(reduced), hashes.quality(reduced), View(features, grey.shape, thumbnail(grey)),
-                   shape, decoded.truncated, colour)
+                   shape, decoded.truncated, None)
 
 
 def thumbnail(grey: np.ndarray) -> np.ndarray:

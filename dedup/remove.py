@@ -12,23 +12,27 @@ from pathlib import Path
 from typing import NamedTuple, Optional, Union
 
 from . import __version__, shards
+from .collect import NO_OVERRIDES, collect, survivors
 from .errors import InputError
-from .files import atomic_write, write_json
+from .executors import open_executor, reader
+from .files import write_json
+from .groups import Duplicates, GroupOptions, find_duplicates
 from .index import Embed, ReferenceIndex, fingerprint
-from .match import COLUMNS, ERROR_COLUMNS, REASONS, write_table
+from .listed import same_files
+from .match import ERROR_COLUMNS, REASONS, write_table
 from .options import Options
+from .overrides import Overrides
 from .source import Source, open_source
 
 AnySource = Union[str, os.PathLike, Source]
-_TABLES = {"removed": ("removed.tsv", COLUMNS), "others": ("other_matches.tsv", COLUMNS),
-           "close": ("close.tsv", COLUMNS), "errors": ("errors.tsv", ERROR_COLUMNS)}
 _JUDGED_FROM = 1000         # pictures before the share of unreadable ones means something
 _RAISE_LIMIT = "Raise max_error_fraction (--max-errors) to go on"
 
 
 class Progress(NamedTuple):
-    """How far a run is: pictures done of all, seconds since it began, seconds left if it goes on like this."""
+    """How far a stage is: pictures or parts done of all, seconds since it began, seconds left if it goes on like this."""
 
+    stage: str
     done: int
     total: int
     seconds: float
@@ -49,8 +53,10 @@ class Removal(NamedTuple):
 
 def remove_copies(pool: AnySource, against: AnySource, out, *, pool_root=None, eval_root=None,
                   options: Optional[Options] = None, delimiter: str = " ", embed: Optional[Embed] = None,
-                  workers: int = 1, executor: Optional[Executor] = None, shard_size: Optional[int] = None,
-                  max_error_fraction: float = 0.05, progress: Optional[Callable[[Progress], None]] = None) -> Removal:
+                  known: Optional[AnySource] = None, within_pool: Optional[GroupOptions] = None,
+                  overrides: Optional[Overrides] = None, workers: int = 1, executor: Optional[Executor] = None,
+                  cache: Optional[str] = None, shard_size: Optional[int] = None, max_error_fraction: float = 0.05,
+                  dry_run: bool = False, progress: Callable[[Progress], None] = lambda progress: None) -> Removal:
     """Split a pool into pictures to keep and copies of evaluation pictures.
 
     Writes kept.txt (lines of the pool, in their order), removed.tsv, other_matches.tsv, close.tsv, errors.tsv and
@@ -58,41 +64,54 @@ def remove_copies(pool: AnySource, against: AnySource, out, *, pool_root=None, e
     do not depend on `workers`, `executor` and `shard_size`, apart from the block "duration" of the manifest.
 
     Args:
-        pool: list file, folder or Source of the pictures to clean.
+        pool: list file, folder, tar file or Source of the pictures to clean.
         against: the same of the evaluation pictures.
         out: output folder; results of shards and the index are kept there too.
         pool_root, eval_root: folders of the paths; the folder of each list by default.
         options: parameters of the comparison.
         delimiter: between path and label in both lists.
         embed: a network as a second source of candidates, see `ReferenceIndex.build`; it must pickle for processes.
+        known: pictures that are in use already; those of the pool with the same bytes go, reason "listed".
+        within_pool: also remove what duplicates another picture of the pool; see `dedup.groups`.
+        overrides: a person's decisions, which come before all others; they are applied to what is found already.
         workers: processes on this machine.
         executor: runs the shards instead of own processes; its workers must see `out` and the pictures.
+        cache: folder on a local disk of every machine, where the workers keep a copy of the index.
         shard_size: pictures per shard; 10 000, or fewer for a pool below 640 000.
         max_error_fraction: the run stops when more than this part of the pictures cannot be read, in [0, 1]; judged
             when 1000 pictures, or all, have been looked at, so that one bad file among few does not stop it.
-        progress: called after every shard.
+        dry_run: write all tables and no kept.txt.
+        progress: called after every shard, and every part of the search inside the pool.
 
     Raises:
-        InputError: lists that cannot be used, too many unreadable pictures, or `out` holds another run.
+        InputError: lists that cannot be used, too many unreadable pictures, overrides for paths that are not in the
+            pool, or `out` holds another run.
     """
     _require_sane(workers, shard_size, max_error_fraction)
     began, out, options = time.monotonic(), Path(out), options or Options()
     pool, against = open_source(pool, pool_root, delimiter), open_source(against, eval_root, delimiter)
-    with contextlib.ExitStack() as stack:
-        if executor is None:
-            executor = stack.enter_context(shards.local_executor(workers))
-        index_fingerprint = fingerprint(against.paths, options, against.root)
-        size = shard_size or shards.shard_size_of(len(pool.paths))
-        plan = shards.make_plan(out / "shards", pool, out / "index", index_fingerprint, size)
-        index = _index(out / "index", against, options, embed, index_fingerprint, executor)
+    known, overrides = known and open_source(known, None, delimiter), overrides or NO_OVERRIDES
+    size = shard_size or shards.shard_size_of(len(pool.paths))
+    with open_executor("local", workers) if executor is None else contextlib.nullcontext(executor) as executor:
+        plan = shards.make_plan(out / "shards", pool, out / "index", fingerprint(against.paths, options, against.root), size,
+                                cache, options)
+        index = _index(out / "index", against, options, embed, plan.index_fingerprint, executor)
         _require_readable(index, against, max_error_fraction)
-        hosts = _run(plan, embed, executor, max_error_fraction, progress, len(pool.paths))
-    counts = _collect(plan, pool, out)
+        hosts, rate = _run(plan, embed, executor, max_error_fraction, progress)
+        listed = same_files(plan.digests(), pool.paths, known, out / "known", executor) if known else ()
+        duplicates = {match.query: match for match in listed}
+        groups = None
+        if within_pool is not None:
+            left = pool.paths.take(survivors(plan, duplicates))
+            groups = find_duplicates(left, pool.root, out / "groups", options, within_pool, executor,
+                                     embed if "feature" in within_pool.sources else None, _Stages(progress))
+            duplicates.update((match.query, match) for match in groups.matches)
+    counts = collect(plan, pool, out, duplicates, overrides, write_kept=not dry_run)
     write_table(out / "eval_errors.tsv", ERROR_COLUMNS, index.errors)
     seconds = time.monotonic() - began
-    manifest = _manifest(pool, against, index, counts, max_error_fraction)
-    manifest["duration"] = {"seconds": round(seconds, 3), "images_per_s": round(len(pool.paths) / seconds, 3),
-                            "workers": workers, "hosts": len(hosts), "shards": plan.shards, "shard_size": size}
+    manifest = _manifest(pool, against, index, counts, max_error_fraction, groups, overrides)
+    manifest["duration"] = {"seconds": round(seconds, 3), "images_per_s": rate,
+                            "workers": getattr(executor, "workers", 1), "hosts": len(hosts), "shards": plan.shards, "shard_size": size}
     write_json(out / "manifest.json", manifest)
     return Removal(len(pool.paths), counts["kept"], counts["removed"], counts["errors"], out / "kept.txt",
                    out / "removed.tsv", manifest)
@@ -108,8 +127,8 @@ def _require_sane(workers: int, shard_size: Optional[int], max_error_fraction: f
 def _index(folder: Path, against: Source, options: Options, embed: Optional[Embed], expected: str,
            executor: Optional[Executor]) -> ReferenceIndex:
     if not (folder / "index.json").exists():
-        ReferenceIndex.build(against.paths, options, against.root, embed, shards.reader(executor)).save(folder)
-    return ReferenceIndex.load(folder, embed, expected)
+        ReferenceIndex.build(against.paths, options, against.root, embed, reader(executor), folder)
+    return ReferenceIndex.load(folder, embed, expected, options)
 
 
 def _require_readable(index: ReferenceIndex, against: Source, limit: float) -> None:
@@ -120,12 +139,16 @@ def _require_readable(index: ReferenceIndex, against: Source, limit: float) -> N
                          f"{against.root} the right root? {_RAISE_LIMIT}, without them.")
 
 
-def _run(plan: shards.Plan, embed, executor, limit: float, progress, total: int) -> set:
-    """Do every shard, report progress, and return the names of the machines that took part."""
-    began, done, fresh, hosts, failed = time.monotonic(), 0, 0, set(), []
+def _run(plan: shards.Plan, embed, executor, limit: float, progress: Callable[[Progress], None]) -> tuple[set, Optional[float]]:
+    """Do every shard and report progress.
+
+    Returns:
+        The names of the machines that took part, and the images compared per second; None where all had been before.
+    """
+    began, done, fresh, hosts, failed, total = time.monotonic(), 0, 0, set(), [], plan.images
     waiting = sum(not plan.result_file(s).exists() for s in range(plan.shards))
     for number, shard in enumerate(shards.run_shards(plan, embed, executor)):
-        images, result = len(plan.names(shard)), plan.result(shard)
+        images, result = plan.size(shard), plan.result(shard)
         done += images
         failed += result["errors"]
         if done >= min(total, _JUDGED_FROM) and len(failed) > limit * done:
@@ -136,39 +159,26 @@ def _run(plan: shards.Plan, embed, executor, limit: float, progress, total: int)
         if number >= plan.shards - waiting:
             fresh += images
         seconds = time.monotonic() - began
-        if progress is not None:
-            progress(Progress(done, total, seconds, (total - done) * seconds / fresh if fresh else 0.0))
-    return hosts
+        progress(Progress("compared", done, total, seconds, (total - done) * seconds / fresh if fresh else 0.0))
+    return hosts, round(fresh / max(seconds, 1e-3), 3) if fresh else None
 
 
-def _collect(plan: shards.Plan, pool: Source, out: Path) -> Counter:
-    """Concatenate the results of all shards, in the order of the pool; returns the counts."""
-    counts: Counter = Counter(dict.fromkeys(["kept", "removed", "errors", *REASONS], 0))
-    with contextlib.ExitStack() as stack:
-        kept = stack.enter_context(atomic_write(out / "kept.txt"))
-        tables = {}
-        for key, (name, columns) in _TABLES.items():
-            tables[key] = stack.enter_context(atomic_write(out / name))
-            tables[key].write("\t".join(columns) + "\n")
-        row = 0
-        for shard in range(plan.shards):
-            result, names = plan.result(shard), plan.names(shard)
-            for key, file in tables.items():
-                file.writelines("\t".join(cells) + "\n" for cells in result[key])
-            gone = {cells[0] for key in ("removed", "errors") for cells in result[key]}
-            kept.writelines(f"{pool.lines[row + i]}\n" for i, name in enumerate(names) if name not in gone)
-            counts.update(result["counts"])
-            counts.update(cells[2] for cells in result["removed"])
-            counts.update(kept=len(names) - len(gone), removed=len(result["removed"]), errors=len(result["errors"]))
-            row += len(names)
-    if counts["errors"] == len(pool.paths):
-        raise InputError(f"{pool.name}: none of its {len(pool.paths)} images can be read; see {out / 'errors.tsv'}. Is "
-                         f"{pool.root} the right root?")
-    return counts
+class _Stages:
+    """Progress of the search inside the pool, stage by stage."""
+
+    def __init__(self, progress: Callable[[Progress], None]):
+        self.progress, self.stage, self.began = progress, "", 0.0
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        if stage != self.stage:
+            self.stage, self.began = stage, time.monotonic()
+        seconds = time.monotonic() - self.began
+        self.progress(Progress(f"inside the pool, {stage}", done, total, seconds, (total - done) * seconds / max(done, 1)))
 
 
-def _manifest(pool: Source, against: Source, index: ReferenceIndex, counts: Counter, limit: float) -> dict:
-    return {
+def _manifest(pool: Source, against: Source, index: ReferenceIndex, counts: Counter, limit: float,
+              groups: Optional[Duplicates], overrides: Overrides) -> dict:
+    manifest = {
         "version": __version__,
         "parameters": {**asdict(index.options), "max_error_fraction": limit},
         "candidates_from": ["sha256", "hash", "sift"] + (["feature"] if index.embed else []),
@@ -182,3 +192,9 @@ def _manifest(pool: Source, against: Source, index: ReferenceIndex, counts: Coun
                    "removed_by_reason": {reason: counts[reason] for reason in REASONS},
                    "truncated": counts["truncated"], "no_local_features": counts["no_local_features"]},
     }
+    if overrides.keep or overrides.remove:
+        manifest["overrides"] = {"keep": sorted(overrides.keep), "remove": sorted(overrides.remove)}
+    if groups is not None:
+        manifest["within_pool"] = {"candidates_from": list(groups.sources), "images": groups.images,
+                                   "unreadable": groups.unreadable, "pairs": groups.pairs}
+    return manifest

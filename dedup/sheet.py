@@ -33,12 +33,13 @@ class _Side(NamedTuple):
 
 def certainty(match: Match) -> float:
     """Inliers times agreement; nothing for what geometry could not confirm, everything for equal bytes."""
-    return math.inf if match.reason == "sha256" else match.inliers * match.agreement
+    same_bytes = match.inliers == 0 and match.agreement == 1
+    return math.inf if same_bytes else match.inliers * match.agreement
 
 
 def least_certain_first(matches: Sequence[Match]) -> list[Match]:
-    """The order to look at them, since people look at ten."""
-    return sorted(matches, key=lambda m: (certainty(m), m.query))
+    """The pairs in the order to look at them, since people look at ten; an override is no pair and left out."""
+    return sorted((m for m in matches if m.reason != "override"), key=lambda m: (certainty(m), m.query))
 
 
 def draw_match(match: Match, pool_root="", eval_root="", side: int = 240, options: Options = Options()) -> np.ndarray:
@@ -49,14 +50,21 @@ def draw_match(match: Match, pool_root="", eval_root="", side: int = 240, option
 
     Args:
         match: as `read_matches` returns it.
-        pool_root, eval_root: folders of its two paths.
+        pool_root, eval_root: folders of its two paths; both paths of a pool-duplicate lie below `pool_root`. A listed
+            file, whose folder is not known here, has the bytes of the pool image and is drawn from that.
         side: pixels of the square each image is fitted into.
         options: of the run.
 
     Raises:
-        InputError: one of the two files cannot be read.
+        InputError: one of the two files cannot be read, or an override, which is a decision without a second picture.
     """
-    data = _read(match.query, pool_root), _read(match.reference, eval_root)
+    if match.reason == "override":
+        raise InputError(f"{match.query} was removed by an override: there is no second picture to draw beside it")
+    query = _read(match.query, pool_root)
+    if match.reason == "listed":
+        data = query, query
+    else:
+        data = query, _read(match.reference, pool_root if match.reason == "pool-duplicate" else eval_root)
     (left, shape), (right, _) = (_fitted(d, side) for d in data)
     canvas = np.hstack([left.canvas, np.full((side, _GAP, 3), 255, np.uint8), right.canvas])
     shift = np.array([side + _GAP, 0])
@@ -74,14 +82,15 @@ def draw_match(match: Match, pool_root="", eval_root="", side: int = 240, option
 
 def contact_sheet(matches: Sequence[Match], pool_root="", eval_root="", columns: int = 2, side: int = 240,
                   options: Options = Options()) -> np.ndarray:
-    """Many matches on one page, uint8 [H, W, 3] RGB; arguments as for `draw_match`.
+    """Many matches on one page, uint8 [H, W, 3] RGB; arguments as for `draw_match`. Overrides are left out.
 
     Raises:
         InputError: no match to draw, or a file that cannot be read.
     """
-    if not matches:
-        raise InputError("there is no match to draw: nothing was removed")
-    tiles = [draw_match(m, pool_root, eval_root, side, options) for m in matches]
+    pairs = [match for match in matches if match.reason != "override"]
+    if not pairs:
+        raise InputError("there is no pair to draw: nothing was removed, or by overrides only")
+    tiles = [draw_match(m, pool_root, eval_root, side, options) for m in pairs]
     columns = min(columns, len(tiles))
     blank = np.full_like(tiles[0], 255)
     rows = [tiles[i:i + columns] for i in range(0, len(tiles), columns)]

@@ -7,6 +7,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from . import descriptors
+
 SCALE = 2048
 _SMALLEST = 8           # pixels on a side; smaller pictures have no local features
 
@@ -47,20 +49,23 @@ def extract(grey: np.ndarray, count: int, contrast: float) -> Features:
     """
     if min(grey.shape) < _SMALLEST:
         return Features.none()
-    found, descriptors = _detector(contrast).detectAndCompute(grey, None)
-    if not found:
-        return Features.none()
-    table = np.array([(*k.pt, k.size, k.angle % 360, k.response) for k in found], np.float32)
-    x, y, size, angle, response = table.T
-    rows = select(size, response, angle, x, y, count)
-    return Features(table[rows, :2], size[rows], angle[rows], descriptors[rows].astype(np.uint8))
+    x, y, sizes, angles, responses = detect(grey, contrast)
+    rows = select(sizes, responses, angles, x, y, count)
+    points, sizes, angles = np.column_stack([x[rows], y[rows]]), sizes[rows], angles[rows]
+    return Features(points, sizes, angles, descriptors.compute(grey, points, sizes, angles))
+
+
+def detect(grey: np.ndarray, contrast: float) -> np.ndarray:
+    """Columns of all key points, in no particular order: x, y, size, angle and response, float32 [5, n]."""
+    found = _detector(contrast).detect(grey, None)
+    return np.array([(*k.pt, k.size, k.angle % 360, k.response) for k in found], np.float32).reshape(-1, 5).T
 
 
 def select(size, response, angle, x, y, count: int) -> np.ndarray:
     """Rows of the key points to keep: `count` / 2 of the largest, the rest by response; ties by position."""
     by_size = np.lexsort((angle, y, x, -response, -size))
     largest, others = by_size[:count // 2], by_size[count // 2:]
-    strongest = others[np.lexsort((angle[others], y[others], x[others], -size[others], -response[others]))]
+    strongest = others[np.argsort(-response[others], kind="stable")]
     return np.concatenate([largest, strongest[:count - len(largest)]])
 
 

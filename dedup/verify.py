@@ -16,6 +16,7 @@ from .options import Options
 from .picture import View
 
 _BOX = 16               # side of the window of the local correlation, thumbnail pixels
+_WHOLE_WINDOW = np.ones((_BOX + 2, _BOX + 2), np.uint8)        # and one pixel around, where warping blends in nothing
 _BLUR = 1.5             # sigma, thumbnail pixels
 _FLOOR = 4.0            # least variance in the denominator: noise on a flat patch must not correlate
 _TEXTURED = 9.0         # variance above which a window is judged
@@ -91,9 +92,9 @@ def mutual_matches(query: np.ndarray, reference: np.ndarray, ratio: float) -> tu
 def guided_matches(query: View, reference: View, affine: np.ndarray, options: Options) -> tuple[np.ndarray, np.ndarray]:
     """Points [n, 2] of both pictures that match near where `affine` says; no ratio test, so repeated detail counts."""
     squared = _squared_distances(query.features.descriptors, reference.features.descriptors)
-    place = geometry.apply(affine, query.features.points)
-    far = np.abs(place[:, None] - reference.features.points[None]).max(axis=2) > _NEIGHBOURHOOD_PX * options.size / 256
-    squared[far] = np.inf
+    place, reach = geometry.apply(affine, query.features.points), _NEIGHBOURHOOD_PX * options.size / 256
+    for axis in (0, 1):
+        squared[np.abs(place[:, axis, None] - reference.features.points[:, axis]) > reach] = np.inf
     nearest = squared.argmin(axis=1)
     every = np.arange(len(squared))
     keep = squared[every, nearest] < options.max_distance * sift.SCALE ** 2
@@ -151,9 +152,8 @@ def agreement(query: View, reference: View, affine: np.ndarray) -> float:
     thumbnail = np.ascontiguousarray(query.thumbnail)
     warped = cv2.warpAffine(thumbnail, into, (width, height), flags=cv2.INTER_LINEAR)
     overlap = cv2.warpAffine(np.full_like(thumbnail, 255), into, (width, height), flags=cv2.INTER_NEAREST)
-    overlap = cv2.erode(overlap, np.ones((3, 3), np.uint8), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-    inside = _box(np.where(overlap > 0, 1.0, 0.0), cv2.BORDER_CONSTANT) > 1 - 1e-6
-    a, b = (cv2.GaussianBlur(i.astype(np.float64), (0, 0), _BLUR) for i in (warped, reference.thumbnail))
+    inside = cv2.erode(overlap, _WHOLE_WINDOW, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
+    a, b = (cv2.GaussianBlur(i.astype(np.float32), (0, 0), _BLUR) for i in (warped, reference.thumbnail))
     return _share_correlated(a, b, inside)
 
 
@@ -169,5 +169,5 @@ def _share_correlated(a: np.ndarray, b: np.ndarray, inside: np.ndarray) -> float
     return float(np.count_nonzero(judged & (correlation > _CORRELATED)) / count)
 
 
-def _box(values: np.ndarray, border: int = cv2.BORDER_REFLECT_101) -> np.ndarray:
-    return cv2.boxFilter(values, cv2.CV_64F, (_BOX, _BOX), borderType=border)
+def _box(values: np.ndarray) -> np.ndarray:
+    return cv2.boxFilter(values, cv2.CV_32F, (_BOX, _BOX))

@@ -42,8 +42,11 @@ def start(device: str = "auto") -> str:
 
 def cpu_threads() -> int:
     """CPU threads for this process: the cores it may run on, shared between the ranks of this machine."""
+    cores = len(os.sched_getaffinity(0))
     ranks_here = int(os.environ.get("PADDLE_LOCAL_SIZE") or os.environ.get("PADDLE_TRAINERS_NUM") or 1)
-    return max(1, len(os.sched_getaffinity(0)) // ranks_here)
+    # workers of an executor have one thread each; OMP_NUM_THREADS says nothing, since Paddle sets it when it is imported
+    allowed = os.environ.get("OPENBLAS_NUM_THREADS", "")
+    return max(1, min(cores // ranks_here, int(allowed) if allowed.isdigit() else cores))
 
 
 def rank() -> int:

@@ -31,10 +31,17 @@ def test_the_processes_of_a_machine_share_its_cores(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
     monkeypatch.delenv("PADDLE_LOCAL_SIZE", raising=False)
     monkeypatch.delenv("PADDLE_TRAINERS_NUM", raising=False)
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
     assert device.cpu_threads() == 8
     monkeypatch.setenv("PADDLE_TRAINERS_NUM", "4")
     assert device.cpu_threads() == 2
     monkeypatch.setenv("PADDLE_LOCAL_SIZE", "16")
+    assert device.cpu_threads() == 1
+
+
+def test_a_worker_that_is_to_have_one_thread_has_one(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)))
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "1")
     assert device.cpu_threads() == 1
 
 

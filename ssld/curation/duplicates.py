@@ -1,85 +1,98 @@
 """Removing copies of evaluation images from a pool: a thin bridge from Manifest to the `dedup` package."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
+from dedup import GroupOptions, Match, Options, Overrides, Removal, Source, read_matches, remove_copies
+from dedup import Progress as RemovalProgress
+from dedup.paths import Paths
 
-from dedup import Match, Options, Removal, Source, read_matches, remove_copies
-
-from ..data.manifest import Manifest, same_bytes
-from ..errors import located
+from ..data.manifest import Manifest
 from ..progress import Progress
-from ..registry import check_arguments
+from .fates import Fates
 
-__all__ = ["Cleaned", "Match", "Options", "remove_duplicates"]
-
-
-class Cleaned(NamedTuple):
-    """A pool after removal.
-
-    Attributes:
-        pool: the rows that stay, in their order.
-        fates: path of every other row -> (fate, detail), such as ("duplicate", "sift of val/7.jpg").
-        repeated: rows left out because their path had come before.
-    """
-
-    pool: Manifest
-    fates: dict[str, tuple[str, str]]
-    repeated: int
+__all__ = ["Match", "Options", "remove_duplicates"]
+_FATE = {"pool-duplicate": "pool-duplicate", "override": "removed by hand", "listed": "labelled"}
 
 
-def remove_duplicates(pool: Manifest, evaluation: Manifest, labelled: Manifest, out: str | Path,
-                      options: Mapping | None = None, workers: int = 1, max_error_fraction: float = 0.05,
-                      where: str = "Remove", quiet: bool = False) -> Cleaned:
-    """Take out of `pool` what copies an evaluation image, what is a labelled image already, and what cannot be read.
+def remove_duplicates(pool: Manifest, evaluation: Manifest, labelled: Manifest, out: str | Path, options: Options | None = None,
+                      within_pool: GroupOptions | None = None, overrides: Overrides | None = None,
+                      embed: Callable | None = None, executor: Executor | None = None, max_error_fraction: float = 0.05) -> Removal:
+    """Find the rows of `pool` that copy an evaluation image, are a labelled image already, or cannot be read.
 
-    Writes the files of `dedup.remove_copies` to `out`; an interrupted run goes on where it stopped.
+    Writes the files of `dedup.remove_copies` to `out`, which `read_fates` reads; an interrupted run goes on where it
+    stopped.
 
     Args:
         pool, evaluation, labelled: the three lists.
         out: folder for the results.
-        options: parameters of `dedup.Options`.
-        workers: processes.
+        options: parameters of the comparison.
+        within_pool: also take out what duplicates another image of the pool.
+        overrides: a person's decisions, which come before all others.
+        embed: files -> features of a network, a second source of candidates.
+        executor: runs the shards; this process if None.
         max_error_fraction: unreadable images above this share are an error, in [0, 1].
-        where: section of the config, for error messages.
-        quiet: no progress lines.
 
     Raises:
-        InputError: see `dedup.remove_copies`; or an option that does not exist.
+        InputError: see `dedup.remove_copies`.
     """
-    check_arguments(Options, options or {}, where)
-    with located(where):
-        options = Options(**(options or {}))
-    progress = Progress("compared with the evaluation images", len(pool), quiet=quiet)
-    removal: Removal = remove_copies(
-        Source.of(pool.path, pool.root, name=str(pool.source)),
-        Source.of(evaluation.path, evaluation.root, name=str(evaluation.source)), out,
-        options=options, workers=workers, max_error_fraction=max_error_fraction,
-        progress=lambda p: progress.update(p.done))
-    fates = {match.query: ("duplicate", f"{match.reason} of {match.reference}") for match in read_matches(removal.removed_file)}
-    fates.update((path, ("unreadable", reason)) for path, reason in _errors(Path(out) / "errors.tsv"))
-    kept = pool.take(_first_occurrences(pool))
-    repeated = len(pool) - len(kept)
-    kept = kept.take(np.array([path not in fates for path in kept.path], bool))
-    known = {kept.path[row]: labelled.path[match] for row, match in same_bytes(kept, labelled).items()}
-    fates.update((path, ("labelled", f"the same file as {match}")) for path, match in known.items())
-    kept = kept.take(np.array([path not in known for path in kept.path], bool))
-    return Cleaned(kept, fates, repeated)
+    return remove_copies(
+        source_of(pool), source_of(evaluation), out, known=source_of(labelled), options=options, within_pool=within_pool,
+        overrides=overrides, embed=embed, executor=executor, max_error_fraction=max_error_fraction,
+        progress=_Shown())
 
 
-def _errors(table: Path):
+def read_fates(pool: Manifest, out: str | Path) -> Fates:
+    """The fate of every row of `pool` after a removal to `out`; the rows that stay are "not selected" so far."""
+    fates = Fates(len(pool))
+    fates.set(~pool.path.first_occurrences(), "repeated")
+    removed = read_matches(Path(out) / "removed.tsv")
+    for match, row in zip(removed, _rows(pool.path, (m.query for m in removed))):
+        fates.set([row], _FATE.get(match.reason, "duplicate"), [_why(match)])
+    errors = list(_errors(Path(out) / "errors.tsv"))
+    fates.set(list(_rows(pool.path, (path for path, _ in errors))), "unreadable", [why for _, why in errors])
+    return fates
+
+
+class _Shown:
+    """Progress lines, stage by stage."""
+
+    def __init__(self):
+        self.lines: Progress | None = None
+
+    def __call__(self, progress: RemovalProgress) -> None:
+        if self.lines is None or self.lines.name != progress.stage:
+            self.lines = Progress(progress.stage, progress.total)
+        self.lines.update(progress.done)
+
+
+def source_of(manifest: Manifest) -> Source:
+    """The pictures of a list as dedup takes them."""
+    return Source.of(manifest.path, manifest.root, name=str(manifest.source))
+
+
+def _why(match: Match) -> str:
+    if match.reason == "listed":
+        return f"the same file as {match.reference}"
+    return f"{match.reason} of {match.reference}" if match.reference else match.reason
+
+
+def _rows(paths: Paths, wanted: Iterator[str]) -> Iterator[int]:
+    """The row of each of some paths, which come in the order of `paths`."""
+    row = 0
+    for path in wanted:
+        encoded = path.encode("utf-8", "surrogateescape")
+        while paths.bytes(row) != encoded:
+            row += 1
+        yield row
+
+
+def _errors(table: Path) -> Iterator[tuple[str, str]]:
     """(path, reason) of each line of an errors.tsv."""
     with open(table, encoding="utf-8") as file:
         next(file)
         for line in file:
             path, _, kind, message = line.rstrip("\n").split("\t")
             yield path, f"{kind}: {message}"
-
-
-def _first_occurrences(manifest: Manifest) -> np.ndarray:
-    """Mask of the rows whose path has not come before."""
-    seen: set[str] = set()
-    return np.array([not (path in seen or seen.add(path)) for path in manifest.path], bool)

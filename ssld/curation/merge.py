@@ -30,8 +30,7 @@ def merge(labelled: Manifest, selected: Manifest, image_root: str | Path | None 
     if image_root is None:
         image_root = labelled.root if labelled.root == selected.root else _common(labelled.root, selected.root)
     parts = [_rebased(labelled, Path(image_root)), _rebased(selected, Path(image_root))]
-    known = set(parts[0])
-    new = np.array([path not in known for path in parts[1]], bool)
+    new = ~parts[1].isin(parts[0])
     paths = Paths.concatenate([parts[0], parts[1].take(new)])
     source = np.repeat(np.array([LABELLED, SELECTED], np.int8), [len(labelled), int(new.sum())])
     return Manifest(Path(image_root), paths, np.concatenate([labelled.label, selected.label[new]]), {"source": source})

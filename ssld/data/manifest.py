@@ -2,14 +2,15 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
+from dedup.digests import sha256_of
 from dedup.files import atomic_write, sha256_file, write_json
+from dedup.images import read_bytes, size_in_bytes
 from dedup.lists import UNLABELLED, Paths, read_list
 
 from ..arrays import read_arrays, write_arrays
@@ -168,19 +169,25 @@ def refuse_overlap(train: Manifest, evaluation: Manifest) -> None:
 
 def same_bytes(train: Manifest, evaluation: Manifest) -> dict[int, int]:
     """Row in `train` -> row in `evaluation`, where the files are equal byte by byte."""
-    def sizes(manifest):
-        return np.array([os.path.getsize(f) if os.path.exists(f) else -1 for f in map(manifest.file, range(len(manifest)))])
-
-    train_sizes, evaluation_sizes = sizes(train), sizes(evaluation)
-    common = np.intersect1d(train_sizes[train_sizes >= 0], evaluation_sizes)
-    digests = {sha256_file(evaluation.file(row)): row for row in np.flatnonzero(np.isin(evaluation_sizes, common))}
-    found = {int(row): digests.get(sha256_file(train.file(row))) for row in np.flatnonzero(np.isin(train_sizes, common))}
+    train_sizes, evaluation_sizes = _sizes(train), _sizes(evaluation)
+    common = np.intersect1d(train_sizes[train_sizes > 0], evaluation_sizes)
+    digests = {_digest(evaluation, row): row for row in np.flatnonzero(np.isin(evaluation_sizes, common))}
+    found = {int(row): digests.get(_digest(train, row)) for row in np.flatnonzero(np.isin(train_sizes, common))}
     return {row: match for row, match in found.items() if match is not None}
+
+
+def _digest(manifest: Manifest, row: int) -> bytes:
+    return sha256_of(read_bytes(manifest.file(row)))
+
+
+def _sizes(manifest: Manifest) -> np.ndarray:
+    """Bytes of every image file, -1 where there is none; int64 [N]."""
+    return np.fromiter((size_in_bytes(manifest.file(row)) for row in range(len(manifest))), np.int64, len(manifest))
 
 
 def missing_files(manifest: Manifest) -> np.ndarray:
     """Rows whose image file does not exist: int array."""
-    return np.flatnonzero([not manifest.file(row).is_file() for row in range(len(manifest))])
+    return np.flatnonzero(_sizes(manifest) < 0)
 
 
 def _read_columns(columns_file: Path, file: Path) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from dedup.images import read_colour
+from dedup.images import decode_colour, read_bytes
 
 from ..checks import numbers, positive
 from ..errors import InputError, located
@@ -49,9 +49,9 @@ class DecodeImage(Transform):
 
     def __call__(self, file, rng):
         """uint8 [H, W, 3] in BGR order, as OpenCV decodes it; Compose swaps the channels where it is cheapest."""
-        encoded = np.fromfile(file, np.uint8)
-        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR) if len(encoded) else None
-        return np.ascontiguousarray(read_colour(file)[:, :, ::-1]) if image is None else image
+        encoded = read_bytes(file)
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
+        return np.ascontiguousarray(decode_colour(encoded).pixels[:, :, ::-1]) if image is None else image
 
 
 @TRANSFORMS.register

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import resources
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ from .markup import Html, join, markup
 _MARKERS = ("M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0", "M-3.5,-3.5h7v7h-7z", "M0,-5L5,0L0,5L-5,0z", "M0,-5L5,4H-5z",
             "M-4.5,-4L4.5,-4L0,5z", "M-4,0a4,4 0 1,0 8,0a4,4 0 1,0 -8,0")
 _PLOT_LEFT, _PLOT_WIDTH = 8, 90         # percent of a chart; the numbers at its left stand on the grid lines
-_TOP, _BELOW = 18, 26                   # pixels above and below the plot
+ABOVE, BELOW = 18, 26                   # pixels above and below the plot
 _FILE_WIDTH = 760                       # pixels of a chart in a file of its own
 _LEGEND_LINE = 22                       # pixels
 
@@ -60,15 +60,15 @@ def file(chart: Chart) -> str:
         chart.words, _FILE_WIDTH, height, Html(_light_style()), height - 12, legend, top, chart.height, chart.body)
 
 
-def stylesheet(name: str) -> str:
-    """A style sheet of this package."""
+def packaged(name: str) -> str:
+    """The text of a style sheet or script of this package."""
     return resources.files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
 def _light_style() -> str:
     """The charts' style with the light colours written in, for viewers that know no CSS variables."""
-    colours = dict(re.findall(r"(--[\w-]+): ([^;]+);", stylesheet("palette.css").split("@media")[0]))
-    return re.sub(r"var\((--[\w-]+)\)", lambda match: colours[match[1]], stylesheet("charts.css"))
+    colours = dict(re.findall(r"(--[\w-]+): ([^;]+);", packaged("palette.css").split("@media")[0]))
+    return re.sub(r"var\((--[\w-]+)\)", lambda match: colours[match[1]], packaged("charts.css"))
 
 
 def ticks(low: float, high: float, wanted: int = 5) -> list[float]:
@@ -100,66 +100,36 @@ def lines(curves: Sequence[Line], words: str, y_label: str = "{:g}", markers: bo
     x_ticks = [x for x in ticks(0, max(xs), 4) if x <= max(xs)]
     y_ticks = ticks(min(0, *ys), max(ys), 4)
     box = 0, max(xs) or 1, y_ticks[0], y_ticks[-1]
-    plot = height - _TOP - _BELOW
+    plot = height - ABOVE - BELOW
     drawn = join(_curve(curve, box, y_label, markers) for curve in curves)
-    axes = join([_y_axis(y_ticks, *box[2:], plot, y_label), _x_axis(x_ticks, box[:2], plot, "step ")])
+    axes = join([y_axis(y_ticks, *box[2:], plot, y_label.format), x_axis(x_ticks, box[:2], plot, "step ")])
     legend = tuple((_sample(curve.style), curve.name) for curve in curves)
-    return Chart(join([axes, _plot(drawn, plot)]), height, words, legend)
+    return Chart(join([axes, plot_area(drawn, plot)]), height, words, legend)
 
 
-def histogram(edges: Sequence[float], wide: Sequence[int], narrow: Sequence[int], words: str, names: Sequence[str],
-              stepped: Sequence[int] | None = None, height: int = 250) -> Chart:
-    """Two counts per bin as a wide pale bar with a narrow dark one in it, and a third as a stepped line.
-
-    Args:
-        edges: [n + 1] of the bins.
-        wide, narrow, stepped: [n] counts.
-        words: what the chart shows.
-        names: what the counts are; three of them with `stepped`.
-    """
-    top = max([*wide, *narrow, *(stepped or ()), 1])
-    plot, share = height - _TOP - _BELOW, 100 / len(wide)
-    parts = [_column(i * share, share, 0.9, count, top, "wide", f"{names[0]}, {edges[i]:.2f} to {edges[i + 1]:.2f}")
-             for i, count in enumerate(wide)]
-    parts += [_column(i * share, share, 0.45, count, top, "narrow", f"{names[1]}, {edges[i]:.2f} to {edges[i + 1]:.2f}")
-              for i, count in enumerate(narrow)]
-    legend = [(Html('<rect class="wide" x="2" width="26" height="14"/>'), names[0]),
-              (Html('<rect class="narrow" x="9" width="12" height="14"/>'), names[1])]
-    if stepped is not None:
-        corners = [(x * share, count) for i, count in enumerate(stepped) for x in (i, i + 1)]
-        parts.append(_polyline([(x, 100 - 100 * y / top) for x, y in corners], "s2"))
-        legend.append((Html('<path class="line s2" d="M1,11h14v-8h14"/>'), names[2]))
-    axes = join([_y_axis([y for y in ticks(0, top, 4) if y <= top], 0, top, plot, "{:,.10g}"),
-                 _x_axis(ticks(edges[0], edges[-1], 5), (edges[0], edges[-1]), plot)])
-    return Chart(join([axes, _plot(join(parts), plot)]), height, words, tuple(legend))
-
-
-def _column(left: float, share: float, breadth: float, count: int, top: float, kind: str, words: str) -> Html:
-    high = 100 * count / top
-    box = (left + share * (1 - breadth) / 2, 100 - high, share * breadth, high)
-    return markup('<rect class="{}" x="{}" y="{}" width="{}" height="{}"><title>{}: {}</title></rect>', kind,
-                  *(f"{value:.2f}%" for value in box), words, f"{count:,}")
-
-
-def _plot(content: Html, height: int) -> Html:
+def plot_area(content: Html, height: int) -> Html:
+    """Content between the axes."""
     return markup('<svg x="{}%" y="{}" width="{}%" height="{}" overflow="visible">{}</svg>',
-                  _PLOT_LEFT, _TOP, _PLOT_WIDTH, height, content)
+                  _PLOT_LEFT, ABOVE, _PLOT_WIDTH, height, content)
 
 
-def _y_axis(values: Sequence[float], low: float, high: float, plot: int, label: str) -> Html:
+def y_axis(values: Sequence[float], low: float, high: float, plot: int, label: Callable[[float], str]) -> Html:
+    """Lines across a plot of `plot` pixels from `low` to `high`, and what `label` makes of their values."""
     return join(markup('<line class="grid" x1="0" x2="{}%" y1="{y}" y2="{y}"/>'
                        '<text class="tick" x="0" y="{y}" dy="-4">{}</text>', _PLOT_LEFT + _PLOT_WIDTH,
-                       label.format(value),
-                       y=f"{_TOP + plot * (1 - (value - low) / (high - low)):.1f}") for value in values)
+                       label(value),
+                       y=f"{ABOVE + plot * (1 - (value - low) / (high - low)):.1f}") for value in values)
 
 
-def _x_axis(values: Sequence[float], box: Sequence[float], plot: int, unit: str = "") -> Html:
+def x_axis(values: Sequence[float], box: Sequence[float], plot: int, unit: str = "") -> Html:
     """Numbers below the plot; `unit` stands before the first."""
-    def left(value):
-        return f"{_PLOT_LEFT + _PLOT_WIDTH * (value - box[0]) / (box[1] - box[0]):.2f}%"
+    return join(markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}{}</text>', across(value, *box),
+                       ABOVE + plot + 18, "" if i else unit, f"{value:,.10g}") for i, value in enumerate(values))
 
-    return join(markup('<text class="tick" x="{}" y="{}" text-anchor="middle">{}{}</text>', left(value),
-                       _TOP + plot + 18, "" if i else unit, f"{value:,.10g}") for i, value in enumerate(values))
+
+def across(value: float, low: float, high: float) -> str:
+    """Where a value lies on the lower axis, in percent of the whole chart."""
+    return f"{_PLOT_LEFT + _PLOT_WIDTH * (value - low) / (high - low):.2f}%"
 
 
 def _curve(curve: Line, box: Sequence[float], label: str, markers: bool) -> Html:
@@ -167,7 +137,7 @@ def _curve(curve: Line, box: Sequence[float], label: str, markers: bool) -> Html
     x0, x1, y0, y1 = box
     style = curve.style % len(_MARKERS)
     corners = [(100 * (x - x0) / (x1 - x0), 100 * (y1 - y) / (y1 - y0)) for x, y in curve.points]
-    shape = _polyline(corners, f"s{style}")
+    shape = polyline(corners, f"s{style}")
     marked = [markup('<svg x="{}" y="{}" overflow="visible"><path class="marker s{}" d="{}"><title>{}</title></path>'
                      "</svg>", place(x, x0, x1), place(y, y1, y0), style, _MARKERS[style],
                      f"{curve.name}, step {x:,}: {label.format(y)}")
@@ -175,7 +145,8 @@ def _curve(curve: Line, box: Sequence[float], label: str, markers: bool) -> Html
     return join([shape, *marked])
 
 
-def _polyline(percentages, style: str) -> Html:
+def polyline(percentages, style: str) -> Html:
+    """A line through points of a plot, (x, y) in percent, y downwards."""
     path = " ".join(f"{x:.2f},{y:.2f}" for x, y in percentages)
     return markup('<svg width="100%" height="100%" viewBox="0 0 100 100" preserveAspectRatio="none" overflow="visible">'
                   '<polyline class="line {}" points="{}"/></svg>', style, path)

@@ -1,19 +1,14 @@
 """What a curation left behind, read row by row: nothing of the size of the pool is held."""
 from __future__ import annotations
 
-import heapq
-import json
 from collections import Counter, deque
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
-from dedup import Match, Options
-from dedup.match import COLUMNS, match_from_row
-from dedup.sheet import certainty
-
 from ..errors import InputError
+from .comparison import Comparison, Unreadable, read_comparison
+from .tables import read_json, table_rows
 
 FATES_COLUMNS, SELECTION_COLUMNS = ("path", "fate", "detail"), ("path", "class", "probability", "rank")
 
@@ -23,27 +18,15 @@ class Expansion(NamedTuple):
 
     Attributes:
         folder: with report.json, fates.tsv, selection.tsv and train_list.txt.
-        duplicates: folder of the comparison with the evaluation images.
+        comparison: with the evaluation images.
         report: content of report.json.
         origin: content of train_list.origin.json: config and hashes of the lists.
-        comparison: content of duplicates/manifest.json.
     """
 
     folder: Path
-    duplicates: Path
+    comparison: Comparison
     report: dict
     origin: dict
-    comparison: dict
-
-    @property
-    def options(self) -> Options:
-        """Parameters of the comparison."""
-        known = {field.name for field in fields(Options)}
-        return Options(**{name: value for name, value in self.comparison["parameters"].items() if name in known})
-
-    def root(self, name: str) -> str:
-        """Where the images of the list `name` (pool, evaluation, labelled) lie."""
-        return self.report["image_root"][name]
 
 
 class Pick(NamedTuple):
@@ -64,14 +47,18 @@ class ClassPicks(NamedTuple):
 
 
 class Account(NamedTuple):
-    """What became of the rows of a pool: counts, and the first of those that could not be read with the reason."""
+    """What became of the rows of a pool, and those that could not be read."""
 
     counts: dict[str, int]
-    unreadable: list[tuple[str, str]]
+    unreadable: Unreadable
 
 
-def read_expansion(folder: str | Path) -> Expansion:
+def read_expansion(folder: str | Path, pool_root: str | None = None, eval_root: str | None = None) -> Expansion:
     """A finished curation from its folder.
+
+    Args:
+        folder: with report.json.
+        pool_root, eval_root: where the pictures are, if they have moved.
 
     Raises:
         InputError: no such folder, or a file is missing because the curation did not come to its end.
@@ -85,37 +72,9 @@ def read_expansion(folder: str | Path) -> Expansion:
         lack = missing[0] if missing else f"{folder / 'duplicates/manifest.json'}"
         raise InputError(f"{folder} is no finished expansion: {lack} is missing. Give the output folder of `ssld "
                          "expand`, or run it again: it goes on where it stopped.")
-    origin = folder / "train_list.origin.json"
-    return Expansion(folder, duplicates, _json(folder / "report.json"), _json(origin) if origin.exists() else {},
-                     _json(duplicates / "manifest.json"))
-
-
-def _json(file: Path) -> dict:
-    try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise InputError(f"{file} is not valid JSON: {error}. Was it edited? Make it again.") from error
-
-
-def table_rows(file: Path, columns: tuple[str, ...]) -> Iterator[list[str]]:
-    """The rows of a tab-separated table, one after the other.
-
-    Raises:
-        InputError: missing file, other columns, or a row with another number of cells.
-    """
-    try:
-        with open(file, encoding="utf-8", errors="surrogateescape", newline="\n") as lines:
-            head = next(lines, "").rstrip("\n").split("\t")
-            if head != list(columns):
-                raise InputError(f"{file}:1: expected the columns {', '.join(columns)}, found {', '.join(head)}.")
-            for number, line in enumerate(lines, 2):
-                cells = line.rstrip("\n").split("\t")
-                if len(cells) != len(columns):
-                    raise InputError(f"{file}:{number}: expected {len(columns)} cells, found {len(cells)}: "
-                                     f"{line[:80]!r}.")
-                yield cells
-    except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}. It is a part of a finished expansion.") from error
+    report, origin = read_json(folder / "report.json"), folder / "train_list.origin.json"
+    return Expansion(folder, read_comparison(duplicates, pool_root, eval_root), report,
+                     read_json(origin) if origin.exists() else {})
 
 
 def fates(expansion: Expansion) -> Iterator[list[str]]:
@@ -133,37 +92,17 @@ def account(expansion: Expansion, shown: int) -> Account:
     Raises:
         InputError: the files of the folder do not belong together.
     """
-    counts, unreadable = Counter(), []
+    counts, unreadable = Counter(), Unreadable("fates.tsv", Counter(), [])
     for path, fate, detail in fates(expansion):
         counts[fate] += 1
-        if fate == "unreadable" and len(unreadable) < shown:
-            unreadable.append((path, detail))
+        if fate == "unreadable":
+            unreadable.add(path, detail.partition(": ")[0], detail, shown)
     told = dict(expansion.report["pool"])
     lines, repeated = told.pop("lines"), told.pop("repeated")
     if any(counts[fate] != number for fate, number in told.items()) or sum(counts.values()) + repeated != lines:
         raise InputError(f"{expansion.folder}: fates.tsv counts {dict(counts)} and report.json tells {told} of {lines} "
                          "lines. The files are of different runs; run `ssld expand` again.")
     return Account({**{fate: counts[fate] for fate in told}, "repeated": repeated}, unreadable)
-
-
-def uncertain_removals(expansion: Expansion, number: int) -> list[Match]:
-    """The removed pairs that are least certain, the least certain first."""
-    removed = _matches(expansion.duplicates / "removed.tsv")
-    return heapq.nsmallest(number, removed, key=lambda match: (certainty(match), match.query))
-
-
-def closest_kept(expansion: Expansion, number: int) -> list[Match]:
-    """The pairs that were nearest to being removed and were not, the nearest first."""
-    close = _matches(expansion.duplicates / "close.tsv")
-    return heapq.nsmallest(number, close, key=lambda match: (-certainty(match), match.query))
-
-
-def _matches(file: Path) -> Iterator[Match]:
-    for number, cells in enumerate(table_rows(file, COLUMNS), 2):
-        try:
-            yield match_from_row(cells)
-        except ValueError as error:
-            raise InputError(f"{file}:{number}: not a match: {error}. Was the file edited by hand?") from error
 
 
 def selection(expansion: Expansion) -> Iterator[Pick]:

@@ -7,10 +7,8 @@ from typing import NamedTuple
 
 from dedup.files import atomic_write
 
-from .. import __version__
-from ..errors import InputError
-from . import charts, expansion, ladder, student, truth
-from .markup import Html, join, markup, number, percent, points
+from . import charts, expansion, ladder, layout, student, truth
+from .markup import Html, markup, number, percent, points
 from .sections import curation, curves, reproduce, selection
 from .sections import ladder as ladder_section
 from .sections import student as student_section
@@ -44,15 +42,8 @@ def _read_curation(settings: ReportSettings) -> selection.Compared:
     random = expansion.read_expansion(settings.random_expansion) if settings.random_expansion else None
     if random:
         selection.check_alike(chosen, random)
-    return selection.Compared(chosen, random, _class_names(settings.classes) if settings.classes else [],
+    return selection.Compared(chosen, random, selection.read_names(settings.classes),
                               truth.read_truth(settings.truth) if settings.truth else None)
-
-
-def _class_names(file: str) -> list[str]:
-    try:
-        return Path(file).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"Report.classes: {file} cannot be read: {error}. Give one class name per line.") from error
 
 
 def write_report(material: Material, out: str | Path) -> Path:
@@ -85,20 +76,11 @@ def _figures(material: Material) -> dict[str, charts.Chart]:
 
 def render(material: Material) -> str:
     """The page as HTML."""
-    settings, sections = material.settings, _sections(material)
-    style = Html("\n".join(map(charts.stylesheet, ("palette.css", "page.css", "charts.css"))))
-    links = join(markup('<a href="#s{}">{}</a>', i, title) for i, (title, _) in enumerate(sections, 1))
-    body = join((markup('<section id="s{i}"><h2><span class="nr">{i}</span>{}</h2>{}</section>', title, content, i=i)
-                 for i, (title, content) in enumerate(sections, 1)), "\n")
+    settings = material.settings
     intro = markup('<p class="intro">{}</p>', settings.intro) if settings.intro else Html("")
     lead = ladder_section.sentence(material.rungs, material.references)
-    return markup('<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
-                  '<meta name="viewport" content="width=device-width, initial-scale=1"><style>{style}</style></head>\n'
-                  '<body><header><h1>{title}</h1>{intro}<p class="lead">{lead}</p>{tiles}</header>'
-                  '<nav aria-label="sections">{links}</nav>\n<main>{body}</main>'
-                  "<footer>Made with ssld {version} from the logs and tables of the runs.</footer></body></html>\n",
-                  title=settings.title, style=style, intro=intro, lead=lead, tiles=_tiles(material), links=links,
-                  body=body, version=__version__)
+    header = markup('{}<p class="lead">{}</p>{}', intro, lead, _tiles(material))
+    return layout.page(settings.title, header, _sections(material))
 
 
 def _sections(material: Material) -> list[tuple[str, Html]]:
@@ -127,5 +109,4 @@ def _tiles(material: Material) -> Html:
                   (number(pool["duplicate"]), "copies of evaluation images removed")]
     if material.student:
         facts.append((number(material.student.card["parameters"]), "parameters in the student"))
-    tiles = join(markup("<div><dd>{}</dd><dt>{}</dt></div>", *fact) for fact in facts)
-    return markup('<dl class="facts">{}</dl>', tiles)
+    return layout.tiles(facts)

@@ -10,10 +10,12 @@ import pytest
 
 from ssld.build_expansion import run_expansion
 from ssld.config import Config
+from ssld.curation import score as score_module
 from ssld.data.manifest import Manifest
 from ssld.errors import InputError
-from ssld.models.weights import save_weights
+from ssld.models.weights import load_weights, save_weights
 from ssld.models.zoo import build_network
+from ssld.teachers.engines import export_program
 
 OPS = ["DecodeImage", {"ResizeImage": {"size": 32}}, "NormalizeImage", "ToCHWImage"]
 
@@ -115,6 +117,72 @@ def test_an_option_of_the_removal_out_of_range_is_named_with_its_place(task, tmp
     settings.data["Remove"]["min_agreement"] = 2
     with pytest.raises(InputError, match="Remove: .*min_agreement"):
         run_expansion(settings)
+
+
+def test_decisions_of_a_person_change_the_list_without_scoring_the_rest_again(task, tmp_path, monkeypatch):
+    settings = config(task, tmp_path)
+    run_expansion(settings)
+    (tmp_path / "overrides.tsv").write_text("decision\tpath\nkeep\tresized.jpg\nremove\tpool4.png\n")
+    scored, score_images = [], score_module.score_images
+    monkeypatch.setattr(score_module, "score_images",
+                        lambda images, *rest: scored.extend(images.path) or score_images(images, *rest))
+    report = run_expansion(settings, tmp_path / "overrides.tsv").report
+    fates = dict(line.split("\t")[:2] for line in (tmp_path / "fates.tsv").read_text().splitlines()[1:])
+    assert scored == ["resized.jpg"] and fates["resized.jpg"] in ("selected", "not selected")
+    assert fates["pool4.png"] == "removed by hand" and report["pool"]["removed by hand"] == 1
+    assert report["pool"]["lines"] == sum(n for name, n in report["pool"].items() if name != "lines")
+
+
+def test_a_dry_run_accounts_for_everything_and_writes_no_list(task, tmp_path):
+    expansion = run_expansion(config(task, tmp_path), dry_run=True)
+    assert expansion.file is None and expansion.report["dry_run"]
+    assert (tmp_path / "fates.tsv").exists() and not (tmp_path / "train_list.txt").exists()
+
+
+def test_features_of_the_teacher_are_shared_with_the_removal(expansion, task, tmp_path):
+    settings = config(task, tmp_path)
+    settings.data["Remove"].update(features=True, t_cand=0.5)
+    settings.data["Score"]["max_bad_fraction"] = 0.5
+    run_expansion(settings)
+    manifest = json.loads((tmp_path / "duplicates" / "manifest.json").read_text())
+    assert manifest["candidates_from"] == ["sha256", "hash", "sift", "feature"]
+    assert np.load(tmp_path / "scores" / "feature.npy").shape == (27, 16)
+    removed = [line.split("\t")[0] for line in (tmp_path / "duplicates" / "removed.tsv").read_text().splitlines()[1:]]
+    assert set(removed) >= {"resized.jpg", "mirrored.png", "same_bytes.png"}
+
+
+def test_duplicates_inside_the_pool_have_their_own_fate(task, tmp_path):
+    listed = (task / "pool.txt").read_text()
+    (task / "twin.png").write_bytes((task / "pool5.png").read_bytes())
+    (tmp_path / "pool.txt").write_text(listed + "twin.png\n")
+    settings = config(task, tmp_path / "out")
+    settings.data["Lists"]["pool"] = {"cls_label_path": str(tmp_path / "pool.txt"), "image_root": str(task)}
+    settings.data["Remove"]["within_pool"] = {"sources": ["hash"]}
+    assert run_expansion(settings).report["pool"]["pool-duplicate"] == 1
+    fates = (tmp_path / "out" / "fates.tsv").read_text().splitlines()
+    assert "twin.png\tpool-duplicate\tpool-duplicate of pool5.png" in fates
+
+
+def test_an_exported_model_scores_like_its_network(expansion, task, tmp_path):
+    network = build_network("SmallResNet", 3, width=4)
+    load_weights(network, task / "teacher.pdparams")
+    network.eval()
+    export_program(network, tmp_path / "teacher", (32, 32))
+    settings = config(task, tmp_path / "out")
+    settings.data["Arch"]["teacher"] = {"program": str(tmp_path / "teacher"), "class_num": 3}
+    run_expansion(settings)
+    assert (tmp_path / "out" / "train_list.txt").read_bytes() == (expansion[1] / "train_list.txt").read_bytes()
+
+
+@pytest.mark.slow
+def test_ray_writes_the_same_files_as_this_process(expansion, task, tmp_path):
+    pytest.importorskip("ray", reason="ray is an extra")
+    settings = config(task, tmp_path / "ray")
+    settings.data["Engine"] = {"engine": "ray", "workers": 2}
+    settings.data["Score"]["shard_size"] = 6
+    run_expansion(settings)
+    for name in ("train_list.txt", "selection.tsv", "fates.tsv", "selected.txt"):
+        assert (tmp_path / "ray" / name).read_bytes() == (expansion[1] / name).read_bytes(), name
 
 
 def test_downloaded_weights_can_score(task, tmp_path, monkeypatch):

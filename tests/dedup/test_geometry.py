@@ -28,3 +28,14 @@ def test_only_maps_an_edit_can_make_are_plausible():
     assert geometry.is_plausible(scaled(0.3, 0.11)) and geometry.is_plausible(scaled(9.9, 4))
     for affine in (scaled(-1, 1), scaled(1, 0), scaled(0.09, 0.2), scaled(10.1, 9), scaled(3.1, 1), scaled(np.nan, 1)):
         assert not geometry.is_plausible(affine)
+
+
+def test_plausibility_is_that_of_the_singular_values():
+    random = np.random.default_rng(0)
+    answers = []
+    for _ in range(500):
+        affine = random.normal(0, 10 ** random.uniform(-1.5, 1.5), (2, 3))
+        large, small = np.linalg.svd(affine[:, :2], compute_uv=False)
+        answers.append(np.linalg.det(affine[:, :2]) > 0 and small >= 0.1 and large <= 10 and large <= 3 * small)
+        assert geometry.is_plausible(affine) == answers[-1]
+    assert 20 < sum(answers) < 480

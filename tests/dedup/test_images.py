@@ -1,11 +1,14 @@
 import io
+import os
+import struct
+import zlib
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
 
-from dedup import images
+from dedup import convert, images
 from dedup.images import ImageError, decode_colour, decode_grey, read_colour, working_image
 
 
@@ -39,12 +42,12 @@ def test_lossless_formats_give_back_their_pixels(picture, kind):
     assert np.array_equal(decode_colour(encoded(Image.fromarray(picture), kind)).pixels, picture)
 
 
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF"])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "TIFF", "WEBP"])
 @pytest.mark.parametrize("orientation", range(1, 9))
 def test_every_exif_orientation_is_turned_upright(picture, kind, orientation):
     image, exif = turned(picture, orientation)
-    options = {"quality": 100, "subsampling": 0} if kind == "JPEG" else {}
-    data = encoded(image, kind, exif=exif, **options)
+    options = {"JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}
+    data = encoded(image, kind, exif=exif, **options.get(kind, {}))
     decoded = decode_colour(data)
     assert decoded.pixels.shape == picture.shape
     assert (decoded.height, decoded.width) == picture.shape[:2]
@@ -102,6 +105,21 @@ def test_alpha_is_laid_over_white(picture):
 def test_alpha_of_sixteen_bit_files_is_laid_over_white(picture):
     deep = np.dstack([picture[:, :, ::-1], np.zeros(picture.shape[:2], np.uint8)]).astype(np.uint16) * 257
     assert (decode_colour(cv2.imencode(".png", deep)[1].tobytes()).pixels == 255).all()
+
+
+def test_grey_and_alpha_of_sixteen_bits_are_laid_over_white(picture):
+    """Such a file is put together by hand, since neither library writes one."""
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+    grey = picture[:, :, 0]
+    pixels = np.dstack([grey, np.full(grey.shape, 255, np.uint8)]).astype(">u2") * 257
+    pixels[:40, :, 1] = 0
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", *grey.shape[::-1], 16, 4, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    decoded = decode_colour(data).pixels
+    assert (decoded[:40] == 255).all()
+    assert np.array_equal(decoded[40:], np.repeat(grey[40:, :, None], 3, axis=2))
 
 
 def test_a_palette_with_a_transparent_colour_is_laid_over_white(picture):
@@ -177,6 +195,55 @@ def test_a_jpeg_beyond_the_limit_is_decoded_reduced(tmp_path, monkeypatch, save,
     monkeypatch.setattr(images, "MAX_JPEG_PIXELS", 400 * 800 - 1)
     with pytest.raises(ImageError, match="800 x 400 pixels are more than"):
         read_colour(file)
+
+
+@pytest.mark.parametrize("options, is_whole", [({}, False), ({"progressive": True}, True)])
+def test_a_progressive_jpeg_has_the_lower_limit_since_it_is_decoded_as_a_whole(monkeypatch, photo, options, is_whole):
+    data = encoded(Image.fromarray(photo(5, 400, 800)), "JPEG", **options)
+    monkeypatch.setattr(images, "MAX_PIXELS", 400 * 800 - 1)
+    if is_whole:
+        with pytest.raises(ImageError, match="the limit of a progressive JPEG"):
+            decode_grey(data, 256)
+    else:
+        assert decode_grey(data, 256).pixels.shape == (200, 400)
+
+
+@pytest.mark.parametrize("orientation", [(6, 6), 0, 9, 65535, -1, float("nan"), "six", b"\x06"])
+def test_an_orientation_that_makes_no_sense_is_passed_over(picture, orientation, monkeypatch):
+    monkeypatch.setattr(Image.Image, "getexif", lambda self: {0x0112: orientation})
+    assert np.array_equal(decode_colour(encoded(Image.fromarray(picture), "PNG")).pixels, picture)
+
+
+@pytest.mark.parametrize("exif", [b"Exif\0\0", b"Exif\0\0MM\0*\xff\xff\xff\xff", b"Exif\0\0II*\0" + b"\xff" * 40,
+                                  b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x05\0\x01\0\0\0\x1a\0\0\0" + bytes(12)])
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_a_damaged_exif_block_does_not_cost_the_picture(picture, kind, exif):
+    options = {"PNG": {}, "JPEG": {"quality": 100, "subsampling": 0}, "WEBP": {"lossless": True}}[kind]
+    assert difference(decode_colour(encoded(Image.fromarray(picture), kind, exif=exif, **options)).pixels, picture) < 2
+
+
+def test_pictures_of_many_strips_are_converted_like_those_of_one(picture, monkeypatch):
+    alpha = np.dstack([picture, picture[:, :, 0]])
+    files = [encoded(Image.fromarray(picture).quantize(64), "PNG", transparency=3),
+             encoded(Image.fromarray(alpha), "PNG"), encoded(Image.fromarray(picture), "BMP"),
+             cv2.imencode(".png", alpha.astype(np.uint16) * 255)[1].tobytes(),
+             encoded(Image.fromarray(picture[:, :, 0].astype(np.uint16) * 255), "TIFF")]
+    whole = [decode_colour(data).pixels for data in files]
+    monkeypatch.setattr(convert, "_STRIP", 7 * picture.shape[1])
+    for data, pixels in zip(files, whole):
+        assert np.array_equal(decode_colour(data).pixels, pixels)
+
+
+def test_pipes_and_devices_are_refused_before_they_are_read(tmp_path):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    for name in (tmp_path / "pipe.jpg", "/dev/zero"):
+        with pytest.raises(ImageError, match="a pipe or a device"):
+            images.read_bytes(name)
+
+
+def test_the_size_of_a_file_is_minus_one_where_there_is_none(tmp_path):
+    (tmp_path / "a.jpg").write_bytes(b"12345")
+    assert [images.size_in_bytes(f"{tmp_path}/{name}") for name in ("a.jpg", "b.jpg", "a.jpg/c", "nul\0")] == [5, -1, -1, -1]
 
 
 @pytest.mark.parametrize("shape, expected", [

@@ -1,4 +1,8 @@
 import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -91,11 +95,14 @@ def test_unreadable_references_are_errors_too(evaluation, pool):
         ReferenceIndex.build(["bad.png", "gone.png"], root=evaluation)
 
 
-def test_matching_does_not_depend_on_the_company(index, pool):
-    names = ["other10.jpg", "jpeg.jpg", "crop.jpg", "mirror.jpg", "other11.jpg"]
-    together = index.match(names, pool).matches
-    apart = [m for name in reversed(names) for m in index.match([name], pool).matches]
-    assert same(together, reversed(apart))
+@pytest.mark.parametrize("below", [10**6, 0], ids=["exact", "compressed"])
+def test_matching_does_not_depend_on_the_company(evaluation, pool, below):
+    index = ReferenceIndex.build(NAMES, Options(exact_below=below), evaluation)
+    names = ["other10.jpg", "jpeg.jpg", "same.png", "crop.jpg", "broken.jpg", "mirror.jpg", "other11.jpg"]
+    together = index.match(names * 10, pool)       # more than are searched at once
+    apart = [index.match([name], pool) for name in names]
+    for kind in ("matches", "close"):
+        assert same(getattr(together, kind), [m for result in apart for m in getattr(result, kind)] * 10)
 
 
 def test_compressed_search_finds_the_same_copies(evaluation, pool):
@@ -105,19 +112,79 @@ def test_compressed_search_finds_the_same_copies(evaluation, pool):
     assert same(exact.match(names, pool).matches, compressed.match(names, pool).matches)
 
 
-def test_a_saved_index_answers_alike(index, pool, tmp_path):
-    index.save(tmp_path / "index")
-    loaded = ReferenceIndex.load(tmp_path / "index", expected=index.fingerprint)
-    names = sorted(n for n in os.listdir(pool) if n != "list.txt")
-    first, second = index.match(names, pool), loaded.match(names, pool)
-    assert same(first.matches, second.matches) and first.errors == second.errors and first.counts == second.counts
-    assert loaded.options == index.options and loaded.names == index.names
+def answers(index, folder):
+    result = index.match(sorted(n for n in os.listdir(folder) if n != "list.txt"), folder)
+    return [list(map(repr, part)) for part in (result.matches, result.close, result.errors)], result.counts
+
+
+def test_an_index_in_a_folder_answers_like_one_in_passing(index, evaluation, pool, tmp_path):
+    kept = ReferenceIndex.build(NAMES, root=evaluation, folder=tmp_path / "kept")
+    index.save(tmp_path / "saved")
+    assert sorted(os.listdir(tmp_path / "kept")) == sorted(os.listdir(tmp_path / "saved"))
+    opened = [ReferenceIndex.load(tmp_path / name, expected=index.fingerprint) for name in ("kept", "saved")]
+    for other in (kept, *opened):
+        assert answers(other, pool) == answers(index, pool)
+        assert other.options == index.options and other.names == index.names and other.fingerprint == index.fingerprint
+
+
+def test_thresholds_may_change_without_building_again(evaluation, pool, tmp_path):
+    ReferenceIndex.build(NAMES, root=evaluation, folder=tmp_path / "index")
+    strict = Options(min_inliers=10_000, flat_hash_radius=0)
+    changed = ReferenceIndex.load(tmp_path / "index", None, fingerprint(NAMES, strict, evaluation), strict)
+    assert answers(changed, pool) == answers(ReferenceIndex.build(NAMES, strict, evaluation), pool)
+    assert changed.match(["crop.jpg"], pool).matches == []
+    with pytest.raises(InputError, match="another evaluation list, other files or other options"):
+        ReferenceIndex.load(tmp_path / "index", None, changed.fingerprint)
+
+
+@pytest.mark.parametrize("change", [{"size": 320}, {"enlarge_below": 0}, {"keypoints": 100}, {"contrast": 0.03},
+                                    {"exact_below": 0}])
+def test_options_that_shape_an_index_must_be_those_it_was_built_with(evaluation, tmp_path, change):
+    ReferenceIndex.build(NAMES[:1], root=evaluation, folder=tmp_path / "index")
+    with pytest.raises(InputError, match=f"built with {next(iter(change))}"):
+        ReferenceIndex.load(tmp_path / "index", options=Options(**change))
 
 
 def test_another_index_is_refused_by_name(index, tmp_path):
     index.save(tmp_path / "index")
     with pytest.raises(InputError, match=f"has the fingerprint {index.fingerprint}, expected 123"):
         ReferenceIndex.load(tmp_path / "index", expected="123")
+
+
+_KILLED = """
+import os, sys
+from dedup import ReferenceIndex
+def read(function, names):
+    for number, name in enumerate(names):
+        if number == 2:
+            os._exit(9)
+        yield function(name)
+ReferenceIndex.build(["0.png", "1.png", "2.png"], root=sys.argv[1], map=read, folder=sys.argv[2])
+"""
+
+
+def test_a_killed_build_is_no_index_and_leaves_nothing_to_the_next(evaluation, pool, tmp_path, index):
+    folder = tmp_path / "index"
+    index.save(folder)
+    complete = sorted(os.listdir(folder))
+    killed = subprocess.run([sys.executable, "-c", _KILLED, str(evaluation), str(folder)], cwd=Path(__file__).parents[2])
+    assert killed.returncode == 9 and any(name.endswith(".tmp") for name in os.listdir(folder))
+    with pytest.raises(InputError, match="holds no usable reference index"):
+        ReferenceIndex.load(folder)
+    again = ReferenceIndex.build(NAMES, root=evaluation, folder=folder)
+    assert sorted(os.listdir(folder)) == complete and answers(again, pool) == answers(index, pool)
+
+
+@pytest.mark.parametrize("limit, file", [(20_000, "[a-z]*.npy"), (300_000, "descriptors.faiss")])
+def test_a_full_disk_is_reported_and_leaves_no_index(evaluation, tmp_path, limit, file):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))     # writing beyond fails as on a full disk
+    try:
+        with pytest.raises(InputError, match=f"{file} could not be written"):
+            ReferenceIndex.build(NAMES, root=evaluation, folder=tmp_path / "index")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not any(name == "index.json" or name.endswith(".tmp") for name in os.listdir(tmp_path / "index"))
 
 
 @pytest.mark.parametrize("damage", ["index.json", "descriptors.faiss", "hashes.npy"])

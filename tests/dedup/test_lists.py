@@ -1,10 +1,10 @@
 import gzip
 
-import numpy as np
 import pytest
 
+from dedup import lists
 from dedup.errors import InputError
-from dedup.lists import Paths, read_list
+from dedup.lists import read_list
 
 
 def listed(tmp_path, text, delimiter=" "):
@@ -22,6 +22,10 @@ def test_lines_keep_their_number_and_their_text(tmp_path):
     read = listed(tmp_path, "\na.jpg 1\r\n\n  \nb.jpg\nc.jpg  5  \n")
     assert read.lines.tolist() == [2, 5, 6]
     assert list(read.text) == ["a.jpg 1", "b.jpg", "c.jpg  5"]
+
+
+def test_the_byte_order_mark_of_some_editors_is_no_part_of_the_first_path(tmp_path):
+    assert list(listed(tmp_path, "\ufeffa.jpg 1\nb.jpg 2\n").paths) == ["a.jpg", "b.jpg"]
 
 
 def test_a_last_line_without_an_end_counts(tmp_path):
@@ -61,12 +65,9 @@ def test_a_delimiter_is_one_character(tmp_path):
         listed(tmp_path, "a\n", "::")
 
 
-def test_paths_behave_like_a_list_of_strings():
-    column = Paths.of(["a", "", "größe", "d"])
-    assert (len(column), column[2], list(column[1:3])) == (4, "größe", ["", "größe"])
-    assert list(column.take(np.array([True, False, False, True]))) == ["a", "d"]
-    assert list(column.take(np.array([3, 0, 0]))) == ["d", "a", "a"]
-    assert column == ["a", "", "größe", "d"]
-    assert column != ["a"]
-    assert list(Paths.concatenate([column[:1], Paths.of([]), column[3:]])) == ["a", "d"]
-    assert list(Paths.of([])) == list(Paths.concatenate([])) == []
+def test_text_that_is_not_utf8_is_found_wherever_it_stands(tmp_path, monkeypatch):
+    monkeypatch.setattr(lists, "_BYTES_PER_BLOCK", 2)
+    assert list(listed(tmp_path, "日本.jpg 1\n").paths) == ["日本.jpg"]
+    (tmp_path / "list.txt").write_bytes("日本".encode()[:-1])
+    with pytest.raises(InputError, match="Expected a UTF-8 text file"):
+        read_list(tmp_path / "list.txt")

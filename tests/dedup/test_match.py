@@ -43,5 +43,5 @@ def test_another_table_or_none_is_refused(tmp_path):
 
 def test_the_best_match_of_a_picture_is_its_first():
     first, second = MATCHES
-    result = ShardResult([first, first._replace(reference="v/9.png"), second], [], [], {})
+    result = ShardResult([first, first._replace(reference="v/9.png"), second], [], [], {}, [])
     assert [(m.query, m.reference) for m in result.best()] == [("a b.jpg", "v/1.png"), ("c.jpg", "v/2.png")]

@@ -25,6 +25,22 @@ def test_a_flat_picture_and_one_below_eight_pixels_have_no_local_features(photo)
         assert np.allclose(picture.colour, rgb.reshape(-1, 3).mean(axis=0))
 
 
+def test_a_picture_can_be_described_at_a_smaller_size():
+    coarse = np.random.default_rng(0).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    data = png(cv2.resize(coarse, (512, 300), interpolation=cv2.INTER_CUBIC))
+    picture, full = describe(data, Options(), 192), describe(data, Options())
+    assert (picture.shape, picture.view.shape, picture.view.thumbnail.shape) == ((300, 512), (112, 192), (93, 160))
+    assert 64 <= len(picture.view.features.sizes) <= len(full.view.features.sizes)
+
+
+def test_a_picture_with_few_key_points_is_described_at_full_size(photo):
+    smooth = cv2.GaussianBlur(photo(0, 300, 512), (0, 0), 12)
+    few, full = describe(png(smooth), Options(), 192), describe(png(smooth), Options())
+    assert 0 < len(few.view.features.sizes) < 64
+    assert few.view.shape == (150, 256) and np.array_equal(few.coefficients, full.coefficients)
+    assert np.array_equal(few.view.features.descriptors, full.view.features.descriptors)
+
+
 def test_a_small_picture_is_enlarged_and_has_features(photo):
     small = cv2.resize(photo(0), (64, 48), interpolation=cv2.INTER_AREA)
     assert len(describe(png(small), Options()).view.features.sizes) > 30

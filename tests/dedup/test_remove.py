@@ -3,7 +3,7 @@ from collections import Counter
 
 import pytest
 
-from dedup import Options, Source, read_matches, remove_copies, shards
+from dedup import GroupOptions, Options, Overrides, Source, read_matches, remove_copies, shards
 from dedup.errors import InputError
 
 OUTPUTS = ("kept.txt", "removed.tsv", "other_matches.tsv", "close.tsv", "errors.tsv", "eval_errors.tsv")
@@ -38,7 +38,8 @@ def test_every_line_is_accounted_for(done):
     assert (done.images, done.kept, done.removed, done.errors) == (12, 6, 4, 2)
     pool = done.manifest["pool"]
     assert done.kept + done.removed + done.errors + pool["repeated"] == pool["lines"] == 13
-    assert done.manifest["counts"]["removed_by_reason"] == {"sha256": 1, "hash": 2, "sift": 1, "feature": 0}
+    reasons = {"sha256": 1, "hash": 2, "sift": 1, "feature": 0, "pool-duplicate": 0, "listed": 0, "override": 0}
+    assert done.manifest["counts"]["removed_by_reason"] == reasons
     assert done.manifest["candidates_from"] == ["sha256", "hash", "sift"]
     assert done.manifest["parameters"]["min_inliers"] == 5
 
@@ -136,3 +137,70 @@ def test_a_picture_of_both_lists_is_removed_by_its_bytes(evaluation, tmp_path):
 def test_impossible_arguments_are_refused(pool, evaluation, tmp_path, options):
     with pytest.raises(InputError):
         run(pool, evaluation, tmp_path / "out", **options)
+
+
+def lines(out, name="kept.txt"):
+    return (out / name).read_text().splitlines()
+
+
+def reasons(removal):
+    return {m.query: (m.reference, m.reason) for m in read_matches(removal.removed_file)}
+
+
+def test_pictures_in_use_already_are_removed_as_listed(pool, evaluation, tmp_path):
+    (tmp_path / "used").mkdir()
+    (tmp_path / "used" / "z.jpg").write_bytes((pool / "other13.jpg").read_bytes())
+    (tmp_path / "used" / "a.jpg").write_bytes((pool / "other13.jpg").read_bytes())
+    (tmp_path / "used" / "copy.jpg").write_bytes((pool / "same.png").read_bytes())
+    removal = run(pool, evaluation, tmp_path / "out", known=tmp_path / "used", shard_size=5)
+    assert reasons(removal)["other13.jpg"] == ("a.jpg", "listed")
+    assert reasons(removal)["same.png"] == ("0.png", "sha256")          # a copy of an evaluation picture first of all
+    assert removal.manifest["counts"]["removed_by_reason"]["listed"] == 1
+    assert "other13.jpg 7" not in lines(tmp_path / "out")
+
+
+def test_a_persons_decisions_come_first_and_compare_nothing_again(done, pool, evaluation, tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "run_shard", lambda *_, **__: pytest.fail("a shard is done again"))
+    decided = Overrides(keep=frozenset({"crop.jpg"}), remove=frozenset({"other12.jpg", "same.png"}))
+    removal = run(pool, evaluation, tmp_path / "out", overrides=decided)
+    assert "crop.jpg 2" in lines(tmp_path / "out") and "other12.jpg" not in lines(tmp_path / "out")
+    found = reasons(removal)
+    assert found["other12.jpg"] == ("", "override") and found["same.png"] == ("0.png", "sha256") and "crop.jpg" not in found
+    assert removal.kept + removal.removed + removal.errors == 12
+    assert removal.manifest["overrides"] == {"keep": ["crop.jpg"], "remove": ["other12.jpg", "same.png"]}
+    run(pool, evaluation, tmp_path / "out")
+    assert "crop.jpg" in reasons(done)          # and taken back when they are left out
+
+
+def test_decisions_about_paths_that_are_not_in_the_pool_are_refused(done, pool, evaluation, tmp_path):
+    before = outputs(tmp_path / "out")
+    with pytest.raises(InputError, match="1 path.* not in .*'nowhere.jpg'"):
+        run(pool, evaluation, tmp_path / "out", overrides=Overrides(frozenset({"nowhere.jpg"}), frozenset()))
+    assert outputs(tmp_path / "out") == before
+
+
+def test_a_dry_run_reports_everything_and_writes_no_list(done, pool, evaluation, tmp_path):
+    removal = run(pool, evaluation, tmp_path / "dry", dry_run=True)
+    assert reasons(removal) == reasons(done) and not (tmp_path / "dry" / "kept.txt").exists()
+    run(pool, evaluation, tmp_path / "dry")
+    assert outputs(tmp_path / "dry") == outputs(tmp_path / "out")
+
+
+def test_duplicates_inside_the_pool_leave_the_largest_picture(pool, evaluation, tmp_path, photo, save):
+    large = photo(10, 480, 640)
+    save(pool / "large.jpg", large)
+    save(pool / "mirrored_crop.jpg", large[40:440, 600:60:-1])
+    with open(pool / "list.txt", "a") as listed:
+        listed.write("large.jpg\nmirrored_crop.jpg 9\n")
+    removal = run(pool, evaluation, tmp_path / "out", within_pool=GroupOptions())
+    found = reasons(removal)
+    assert found["mirrored_crop.jpg"] == ("large.jpg", "pool-duplicate") and "large.jpg" not in found
+    assert removal.kept + removal.removed + removal.errors == removal.images
+    assert removal.manifest["within_pool"]["images"] == 8 and lines(tmp_path / "out")[-1] == "large.jpg"
+
+
+def test_a_damaged_file_of_digests_is_refused_by_name(done, pool, evaluation, tmp_path):
+    digests = next((tmp_path / "out" / "shards").glob("*.sha256"))
+    digests.write_bytes(digests.read_bytes()[:-40])
+    with pytest.raises(InputError, match=r"00000.sha256 cannot be read: it holds 10 digests instead of 12. .*00000.json"):
+        run(pool, evaluation, tmp_path / "out", known=pool)

@@ -1,3 +1,5 @@
+import tarfile
+
 import cv2
 import numpy as np
 import pytest
@@ -46,8 +48,40 @@ def test_a_contact_sheet_has_rows_and_columns(matches, pool, evaluation):
     tile = draw_match(matches[0], pool, evaluation, 100)
     page = contact_sheet(matches, pool, evaluation, columns=2, side=100)
     assert page.shape == (2 * (tile.shape[0] + 16), 2 * (tile.shape[1] + 16), 3)
-    with pytest.raises(InputError, match="no match to draw"):
+    with pytest.raises(InputError, match="no pair to draw"):
         contact_sheet([], pool, evaluation)
+
+
+def test_a_duplicate_inside_the_pool_is_drawn_from_the_pool_alone(matches, pool, tmp_path):
+    duplicate = matches[0]._replace(reference="jpeg.jpg", reason="pool-duplicate")
+    picture = draw_match(duplicate, pool, tmp_path / "nowhere", side=100)
+    assert np.array_equal(picture[:100], draw_match(duplicate._replace(reason="sha256"), pool, pool, side=100)[:100])
+
+
+def test_a_listed_file_is_drawn_from_the_pool_image_of_the_same_bytes_and_comes_last(matches, pool, tmp_path):
+    listed = matches[0]._replace(reference="elsewhere.png", reason="listed", inliers=0, affine=None)
+    picture = draw_match(listed, pool, tmp_path / "nowhere", side=100)
+    assert np.array_equal(picture[:100, :100], picture[:100, 108:])
+    assert least_certain_first([listed, *matches[1:]])[-1] is listed
+
+
+def test_an_override_has_no_pair_and_is_left_out(matches, pool, evaluation):
+    override = matches[0]._replace(reference="", reason="override")
+    assert least_certain_first([override, matches[1]]) == [matches[1]]
+    assert np.array_equal(contact_sheet([override, matches[1]], pool, evaluation, side=100),
+                          contact_sheet([matches[1]], pool, evaluation, side=100))
+    with pytest.raises(InputError, match="no pair to draw"):
+        contact_sheet([override], pool, evaluation)
+    with pytest.raises(InputError, match="same.png was removed by an override"):
+        draw_match(override, pool, evaluation)
+
+
+def test_members_of_tar_files_are_drawn_like_files(matches, pool, evaluation, tmp_path):
+    for name, folder in (("pool.tar", pool), ("val.tar", evaluation)):
+        with tarfile.open(tmp_path / name, "w") as tar:
+            tar.add(folder, arcname=".")
+    inside = matches[1]._replace(query=f"pool.tar/{matches[1].query}", reference=f"val.tar/{matches[1].reference}")
+    assert np.array_equal(draw_match(inside, tmp_path, tmp_path)[:240], draw_match(matches[1], pool, evaluation)[:240])
 
 
 def test_a_wrong_root_is_named(matches, pool, tmp_path):

@@ -86,13 +86,52 @@ def test_nothing_close_gives_no_candidate(references):
     assert searcher(references, Options(max_distance=0.01))(features) == []
 
 
-def test_large_indexes_are_compressed_and_equal_when_built_again(references):
+def test_large_indexes_are_compressed_and_equal_whatever_builds_them(references, tmp_path):
     descriptors = votes_of(references)[1]
-    with one_thread():
-        first, second = (voting.build_descriptor_index(descriptors, Options(exact_below=100)) for _ in range(2))
-    assert "FastScan" in type(first).__name__
-    assert first.ntotal == 2 * len(descriptors)
-    assert np.array_equal(faiss.serialize_index(first), faiss.serialize_index(second))
+    np.save(tmp_path / "descriptors.npy", descriptors)
+    mapped = np.load(tmp_path / "descriptors.npy", mmap_mode="r")
+    before = faiss.omp_get_max_threads()
+    built = []
+    for threads, rows in ((1, descriptors), (2, descriptors), (1, mapped)):
+        faiss.omp_set_num_threads(threads)
+        built.append(voting.build_descriptor_index(rows, Options(exact_below=100)))
+    faiss.omp_set_num_threads(before)
+    assert "FastScan" in type(built[0]).__name__ and built[0].ntotal == 2 * len(descriptors)
+    for other in built[1:]:
+        assert np.array_equal(faiss.serialize_index(built[0]), faiss.serialize_index(other))
+
+
+def test_centres_are_whole_numbers_and_as_many_as_wanted(references):
+    sample = sift.rootsift(votes_of(references)[1])
+    for lists in (1, 2, 32):
+        centres = voting._centroids(sample, lists)
+        assert centres.shape == (lists, 128) and np.array_equal(centres, np.round(centres))
+    plain = faiss.Kmeans(128, 32, niter=10, seed=1)
+    plain.train(sample)
+    squared = [faiss.knn(sample, c, 1)[0].mean() for c in (centres, plain.centroids)]
+    assert squared[0] < 1.15 * squared[1]
+
+
+@pytest.mark.parametrize("options", [Options(), Options(exact_below=0)], ids=["exact", "compressed"])
+def test_neighbours_do_not_depend_on_what_is_searched_beside(references, options, tmp_path):
+    built = voting.build_descriptor_index(votes_of(references)[1], options)
+    voting.write_index(built, tmp_path / "index")
+    index = faiss.read_index(str(tmp_path / "index"))
+    pictures = [f.descriptors for f in references] + [sift.mirror(references[0].descriptors), references[1].descriptors[:1],
+                                                      references[2].descriptors[:0], references[3].descriptors[:19]]
+    alone = [voting.nearest(index, d, options) for d in pictures]
+    assert sum(len(rows) for _, rows in alone) > 1000
+    random = np.random.default_rng(0)
+    groups = [range(10), range(10)[::-1], [8], [8, 8], [7], []] + [random.integers(0, 10, n) for n in (2, 3, 40)]
+    for group in groups:
+        together = voting.nearest_of_each(index, [pictures[i] for i in group], options)
+        assert len(together) == len(group)
+        for i, found in zip(group, together):
+            assert all(map(np.array_equal, found, alone[i]))
+    rows = pictures[0]
+    single = [voting.nearest(index, row[None], options)[1].tolist() for row in rows]
+    query, found = alone[0]
+    assert single == [found[query == i].tolist() for i in range(len(rows))]
 
 
 def test_neighbours_within_the_distance_are_those_of_a_plain_search(references):
@@ -104,3 +143,18 @@ def test_neighbours_within_the_distance_are_those_of_a_plain_search(references):
     squared = 2 - 2 * stored[:10] @ stored.T
     expected = {(i, j) for i in range(10) for j in np.argsort(squared[i], kind="stable")[:4] if squared[i, j] < 0.3}
     assert set(zip(*voting.nearest(index, query, Options(max_distance=0.3)))) == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("options", [Options(exact_below=10**6), Options(exact_below=0)], ids=["exact", "compressed"])
+def test_an_overlay_that_all_references_wear_does_not_hide_the_source(photo, options):
+    def wearing(seed):
+        picture = photo(seed, 96, 96)
+        picture[48:] = overlay[48:]
+        return picture
+    overlay = photo(999, 96, 96)
+    enlarged = [cv2.resize(wearing(seed), (192, 192), interpolation=cv2.INTER_CUBIC) for seed in range(300)]
+    candidates = searcher([features_of(picture) for picture in enlarged], options)
+    for seed in range(0, 300, 25):
+        copy = cv2.resize(enlarged[seed][5:185, 8:190], (160, 160), interpolation=cv2.INTER_AREA)
+        assert (seed, False) in [c[:2] for c in candidates(features_of(copy))]

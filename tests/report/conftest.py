@@ -3,12 +3,14 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
 import yaml
 
-from dedup.match import COLUMNS, Match, match_to_row, write_table
+from dedup import Options
+from dedup.match import COLUMNS, ERROR_COLUMNS, REASONS, Match, match_to_row, write_table
 from dedup.sheet import write_png
 
 HOSTILE = 'images/<script>alert("x")&\'.png'
@@ -39,6 +41,38 @@ def write_picture(file, seed):
     write_png(file, coarse.repeat(8, 0).repeat(8, 1))
 
 
+def write_comparison(folder, images, count, removed, close, failed=(), keep=(), options=Options(min_inliers=6)):
+    """What `python -m dedup` leaves of `count` pool images, from the given matches and (path, message) of failures."""
+    write_table(folder / "removed.tsv", COLUMNS, map(match_to_row, removed))
+    write_table(folder / "close.tsv", COLUMNS, map(match_to_row, close))
+    write_table(folder / "errors.tsv", ERROR_COLUMNS, [(path, "decode", "ImageError", why) for path, why in failed])
+    by_reason = {reason: sum(match.reason == reason for match in removed) for reason in REASONS}
+    place = {"list": "pool list.txt", "root": str(images), "sha256": "ab12", "lines": count, "repeated": 0}
+    manifest = {"version": "9.9", "parameters": {**asdict(options), "max_error_fraction": 0.05},
+                "candidates_from": ["sha256", "hash", "sift"], "pool": place,
+                "evaluation": {**place, "list": "val.txt", "lines": 1, "errors": 0},
+                "counts": {"in": count, "kept": count - len(removed) - len(failed), "removed": len(removed),
+                           "errors": len(failed), "removed_by_reason": by_reason},
+                "overrides": {"keep": sorted(keep), "remove": [m.query for m in removed if m.reason == "override"]},
+                "duration": {"seconds": 2.0, "images_per_s": count / 2, "workers": 1, "hosts": 1}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def write_compared(folder):
+    """A finished comparison in folder/clean: three removals of different certainty, a close pair, two decisions by hand."""
+    images = folder / "pictures"
+    names = ["images/a.png", HOSTILE, "images/日本 & ü.png", "images/hand.png", "images/close.png", "images/kept.png"]
+    for seed, name in enumerate([*names, "images/val.png"]):
+        write_picture(images / name, seed)
+    first = Match(names[0], "images/val.png", "sift", 30, 0.9, None, 0.95, np.eye(2, 3), False)
+    removed = [first, first._replace(query=HOSTILE, inliers=6, agreement=0.6),
+               first._replace(query=names[2], reason="hash", inliers=8, hash_distance=3, cosine=None),
+               Match(names[3], "", "override", 0, 0.0, None, None, None, False)]
+    close = first._replace(query=names[4], inliers=5, agreement=0.5)
+    return write_comparison(folder / "clean", images, 8, removed, [close], [("gone.png", "no such file")], [names[5]])
+
+
 def write_expansion(folder, images, names=("b.png", HOSTILE)):
     """Three pool images selected for two classes, two not, a copy, a close pair, an unreadable file; one repeated."""
     pool = ["images/a.png", f"images/{names[0]}", names[1], "images/d.png", "images/e.png", "images/copy.png"]
@@ -53,9 +87,7 @@ def write_expansion(folder, images, names=("b.png", HOSTILE)):
                 [(pool[0], "0", "0.9", "0"), (pool[1], "0", "0.7", "1"), (pool[2], "1", "0.8", "0")])
     copy = Match(pool[5], "images/val.png", "sift", 9, 0.8, None, None, np.eye(2, 3), False)
     close = copy._replace(query=pool[3], inliers=4, agreement=0.5)
-    write_table(folder / "duplicates/removed.tsv", COLUMNS, [match_to_row(copy)])
-    write_table(folder / "duplicates/close.tsv", COLUMNS, [match_to_row(close)])
-    (folder / "duplicates/manifest.json").write_text(json.dumps({"version": "9.9", "parameters": {"min_inliers": 6}}))
+    write_comparison(folder / "duplicates", images, 7, [copy], [close], [("images/broken<b>.png", "the file is empty")])
     report = {"pool": {"lines": 8, "repeated": 1, "selected": 3, "not selected": 2, "duplicate": 1, "labelled": 0,
                        "unreadable": 1},
               "duplicates_by_reason": {"sift": 1},
@@ -87,6 +119,18 @@ def write_student(folder):
 def make_run():
     """`make_run(folder, top1=(0.4, 0.6), images=200, finished=True, ...)`."""
     return write_run
+
+
+@pytest.fixture
+def compared(tmp_path):
+    """The folder that `write_compared` makes."""
+    return write_compared(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def make_compared():
+    """`make_compared(folder)`: what `compared` is, anywhere."""
+    return write_compared
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
 import re
-from xml.etree import ElementTree
 
 import pytest
 
-from ssld.report.charts import Line, file, histogram, inline, lines, place, ticks
+from ssld.report.charts import Line, inline, lines, place, ticks
 
 
 @pytest.mark.parametrize("low, high", [(0, 1), (0, 83.2), (3, 3), (0, 450_000), (-2.5, 0.3), (0, 1e-5)])
@@ -30,18 +29,6 @@ def test_lines_differ_in_dashes_and_markers_and_not_in_colour_alone():
     chart = lines([Line(f"run {i}", [(0, i), (1, i + 1)], i) for i in range(5)], "five")
     shapes = {sample.split(' d="M0,7h30"/>')[1].split('d="')[1].split('"')[0] for sample, _ in chart.legend}
     assert len(shapes) == 5
-
-
-def test_columns_of_a_histogram_are_as_high_as_their_counts():
-    chart = histogram([0, 0.5, 1], [5, 10], [0, 4], "scores", ("scored", "selected"))
-    heights = re.findall(r'class="(?:wide|narrow)"[^>]* height="([\d.]+)%"', chart.body)
-    assert heights == ["50.00", "100.00", "0.00", "40.00"]
-
-
-def test_a_file_of_a_chart_is_whole_xml_with_its_colours_written_in():
-    text = file(histogram([0, 1], [3], [1], "<words>", ("scored & read", "selected", "random"), stepped=[2]))
-    assert ElementTree.fromstring(text).attrib["aria-label"] == "<words>"
-    assert "var(" not in text and "#0e7168" in text and "scored &amp; read" in text
 
 
 def test_a_chart_in_a_page_says_in_words_what_it_shows():

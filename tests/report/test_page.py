@@ -74,7 +74,7 @@ def test_the_numbers_are_those_of_the_logs(page):
 
 def test_counts_of_the_flow_and_of_the_truth_are_shown(page):
     text = re.sub(r"\s+", " ", Page(page).text)
-    assert "3 selected + 2 not selected + 1 duplicate + 0 labelled + 1 unreadable + 1 repeated = 8 lines" in text
+    assert "3 selected + 2 not selected + 1 duplicate + 1 unreadable + 1 repeated = 8 lines" in text
     assert "1 of 2 planted copies" in text and "11 labelled and 3 selected images, 14 in all" in text
     assert "1 of 3 (33.3 %)" in text            # the foreign one among the selected
 

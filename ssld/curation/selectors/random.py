@@ -3,9 +3,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from dedup.lists import Paths
+
 from ...checks import positive_int
 from ...data.manifest import Manifest
-from .base import SELECTORS, Selection, ranked, scores_of
+from .base import SELECTORS, Selection, best_class_selection, candidates
+from .path_keys import order_ties, path_hash
 
 
 @SELECTORS.register
@@ -15,16 +18,20 @@ def random(manifest: Manifest, count: int, seed: int = 0) -> Selection:
     The draw depends on the seed and on the set of paths, not on their order.
 
     Args:
-        manifest: with columns "teacher_class" and "score".
+        manifest: with columns "teacher_class" and "score"; class -1 marks rows that are no candidates.
         count: images, >= 1; all of them when there are fewer.
         seed: of the draw.
     """
-    classes, scores = scores_of(manifest)
-    by_path = np.array(sorted(range(len(manifest)), key=manifest.path.bytes), np.int64)
-    drawn = np.random.default_rng(seed).permutation(len(manifest))[:positive_int("count", count)]
-    row = np.sort(by_path[drawn])
-    label, score = classes[row, 0].astype(np.int64), scores[row, 0]
-    order, rank = ranked(manifest, row, label, score)
-    place = np.empty(len(row), np.int64)
-    place[order] = rank
-    return Selection(row, label, score, place)
+    row = candidates(manifest)
+    return best_class_selection(manifest, np.sort(draw(manifest.path, row, positive_int("count", count), seed)))
+
+
+def draw(paths: Paths, row: np.ndarray, count: int, seed: int) -> np.ndarray:
+    """`count` of the rows `row`, those whose paths have the smallest hash values, in the order of these."""
+    code = path_hash(paths, row, seed)
+    if count < len(row):
+        inside = np.flatnonzero(code <= np.partition(code, count - 1)[count - 1])
+        row, code = row[inside], code[inside]
+    order = np.argsort(code)
+    row, code = row[order], code[order]
+    return row[order_ties(paths, row, code)][:count]

@@ -5,23 +5,26 @@ from dedup import Match
 
 from ..bars import Branch, flow
 from ..charts import Chart, inline
-from ..expansion import Account, Expansion, account, closest_kept, uncertain_removals
-from ..markup import Html, count, figure, folded, join, markup, number, paragraph, table
-from ..pictures import pair, thumbnail
+from ..comparison import Comparison, closest_kept, uncertain_removals
+from ..expansion import Account, Expansion, account
+from ..markup import Html, figure, join, markup, number, paragraph, table
+from ..pictures import HOW_TO_READ, pair, thumbnail
 from ..truth import COPY, UNKNOWN, Judgement, Known, Mistake, Tally, judge
+from .removal import numbers, reasons, skipped
 
-_REMOVED, _CLOSE, _UNREADABLE, _MISTAKES = 12, 4, 20, 15         # how many are shown
+UNREADABLE = 20                                 # listed
+_REMOVED, _CLOSE, _MISTAKES = 12, 4, 15         # pairs that are shown
 _FATES = {"selected": "join the training list", "not selected": "scored, not chosen",
-          "duplicate": "copy an evaluation image", "labelled": "labelled images already",
+          "duplicate": "copy an evaluation image", "pool-duplicate": "show what another pool image shows",
+          "removed by hand": "a person decided so", "labelled": "labelled images already",
           "unreadable": "hold no picture", "repeated": "the path came before"}
-_REASONS = {"sha256": "the same bytes", "hash": "alike as a whole (perceptual hash)", "sift": "share key points (SIFT)",
-            "feature": "alike to a network (embedding)"}
 
 
 def section(expansion: Expansion, truth: dict[str, Known] | None) -> Html:
     """Everything between the pool list and the scored pool."""
-    told = account(expansion, _UNREADABLE)
-    parts = [_flow(expansion, told), _reasons(expansion), _removed(expansion, told), _close(expansion), _skipped(told)]
+    told = account(expansion, UNREADABLE)
+    parts = [flow_figure(expansion, told), reasons(expansion.comparison), _removed(expansion.comparison),
+             _close(expansion.comparison), skipped(told.unreadable)]
     if truth is not None:
         parts.append(_against_truth(expansion, judge(expansion, truth)))
     return join(parts)
@@ -35,8 +38,9 @@ def flow_chart(told: Account) -> Chart:
     return flow("lines in the pool", shown, words)
 
 
-def _flow(expansion: Expansion, told: Account) -> Html:
-    total = " + ".join(f"{n:,} {fate}" for fate, n in told.counts.items())
+def flow_figure(expansion: Expansion, told: Account) -> Html:
+    """The chart with the sum in words."""
+    total = " + ".join(f"{n:,} {fate}" for fate, n in told.counts.items() if n)
     train = expansion.report["train_list"]
     caption = markup("{} = {} lines. The training list holds {} labelled and {} selected images, {} in all.", total,
                      number(sum(told.counts.values())), number(train["images"] - train["selected"]),
@@ -44,63 +48,29 @@ def _flow(expansion: Expansion, told: Account) -> Html:
     return figure(inline(flow_chart(told)), caption)
 
 
-def _reasons(expansion: Expansion) -> Html:
-    found = expansion.report["duplicates_by_reason"]
-    rows = [(reason, _REASONS.get(reason, ""), number(found[reason]))
-            for reason in sorted(found, key=lambda reason: (-found[reason], reason))]
-    if not rows:
-        return paragraph("No pool image was found to copy an evaluation image.")
-    return table(("proposed by", "because the pictures", "removed"), rows, "Copies of evaluation images, by reason",
-                 text_columns=2)
-
-
-def _removed(expansion: Expansion, told: Account) -> Html:
-    shown = uncertain_removals(expansion, _REMOVED)
+def _removed(comparison: Comparison) -> Html:
+    shown = uncertain_removals(comparison, _REMOVED)
     if not shown:
         return Html("")
-    rest = told.counts["duplicate"] - len(shown)
-    text = paragraph("Pool image left, evaluation image right. Green lines join key points that agree; the orange "
-                     "outline is where the pool image lies on the evaluation image. The {} least certain come first{}.",
-                     len(shown), f"; {number(rest)} more are in removed.tsv" if rest > 0 else "")
-    return join([Html("<h3>Removed, least certain first</h3>"), text, _pairs(shown, expansion, "pairs")])
+    rest = comparison.manifest["counts"]["removed"] - len(shown)
+    text = paragraph("{} The {} least certain come first{}.", HOW_TO_READ, len(shown),
+                     f"; {number(rest)} more are in removed.tsv, and on the page that ssld review makes" if rest > 0 else "")
+    return join([Html("<h3>Removed, least certain first</h3>"), text, _pairs(shown, comparison, "pairs")])
 
 
-def _close(expansion: Expansion) -> Html:
-    shown = closest_kept(expansion, _CLOSE)
+def _close(comparison: Comparison) -> Html:
+    shown = closest_kept(comparison, _CLOSE)
     if not shown:
         return Html("")
-    options = expansion.options
+    options = comparison.options
     text = paragraph("The nearest to being removed: a copy needs {} inliers and an agreement of {}.",
                      options.min_inliers, options.min_agreement)
-    return join([Html("<h3>Kept by a narrow margin</h3>"), text, _pairs(shown, expansion, "two")])
+    return join([Html("<h3>Kept by a narrow margin</h3>"), text, _pairs(shown, comparison, "two")])
 
 
-def _pairs(matches: list[Match], expansion: Expansion, columns: str) -> Html:
-    figures = join(figure(pair(match, expansion), _numbers(match), "pair") for match in matches)
+def _pairs(matches: list[Match], comparison: Comparison, columns: str) -> Html:
+    figures = join(figure(pair(match, comparison), numbers(match), "pair") for match in matches)
     return markup('<div class="grid {}">{}</div>', columns, figures)
-
-
-def _numbers(match: Match) -> Html:
-    said = [match.reason]
-    if match.affine is not None:
-        said += [f"{match.inliers} inliers", f"agreement {match.agreement:.2f}"]
-    if match.hash_distance is not None:
-        said.append(f"{match.hash_distance} of 256 hash bits differ")
-    if match.cosine is not None:
-        said.append(f"cosine {match.cosine:.2f}")
-    said += ["mirrored"] * match.mirrored
-    return markup('<strong>{}</strong><span class="path">{}</span><span class="path">{}</span>', " · ".join(said),
-                  match.query, match.reference)
-
-
-def _skipped(told: Account) -> Html:
-    if not told.unreadable:
-        return Html("")
-    rest = told.counts["unreadable"] - len(told.unreadable)
-    rows = [(markup('<span class="path">{}</span>', path), reason) for path, reason in told.unreadable]
-    return folded(f"{count(told.counts['unreadable'], 'file')} skipped as unreadable, and why",
-                  table(("file", "reason"), rows, f"{rest:,} more are in fates.tsv" if rest else "", text_columns=2),
-                  is_open=len(told.unreadable) <= 10)
 
 
 def _against_truth(expansion: Expansion, judged: Judgement) -> Html:
@@ -135,8 +105,9 @@ def _mistakes(title: str, text: str, mistakes: list[Mistake], expansion: Expansi
     """Pairs of thumbnails."""
     if not mistakes:
         return Html("")
-    tiles = join(figure(join([thumbnail(m.path, expansion.root("pool"), f"pool image {m.path}"),
-                              thumbnail(m.reference, expansion.root("evaluation"), f"evaluation image {m.reference}")]),
+    roots = expansion.comparison.roots
+    tiles = join(figure(join([thumbnail(m.path, roots.pool, f"pool image {m.path}"),
+                              thumbnail(m.reference, roots.evaluation, f"evaluation image {m.reference}")]),
                         markup("<strong>{}</strong><span>{}</span>", m.what, m.outcome), "tile two-up")
                  for m in mistakes[:_MISTAKES])
     more = f" ({_MISTAKES} of {len(mistakes):,} are shown)" if len(mistakes) > _MISTAKES else ""

@@ -36,7 +36,7 @@ def _config(name: str, command: str, config: Config) -> Html:
 
 
 def _versions(expansions: Sequence[Expansion]) -> Html:
-    used = sorted({e.comparison["version"] for e in expansions})
+    used = sorted({e.comparison.manifest["version"] for e in expansions})
     made_with = f" (comparison made with {', '.join(used)})" if used else ""
     rows = [("ssld", __version__), ("dedup", dedup.__version__ + made_with),
             ("Python", platform.python_version()), *((name, _version(name)) for name in _PACKAGES if _version(name)),

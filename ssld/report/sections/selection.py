@@ -1,12 +1,14 @@
 """What was selected: counts per class, scores, and the best and the last picture of every class."""
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import InputError
 from ..bars import ClassCounts, class_bars
-from ..charts import Chart, histogram, inline
+from ..charts import Chart, inline
 from ..expansion import ClassPicks, Expansion, Pick, picks_per_class, selection
+from ..histograms import histogram
 from ..markup import Html, figure, join, markup, number, paragraph, table
 from ..pictures import thumbnail
 from ..truth import COPY, FOREIGN, Known, judge_selection
@@ -26,6 +28,20 @@ class Compared(NamedTuple):
     def name(self, label: int) -> str:
         """The name of a class, or its number."""
         return self.names[label] if label < len(self.names) else f"class {label}"
+
+
+def read_names(file: str | None) -> list[str]:
+    """The names of the classes, one per line of a file; none without a file.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    if file is None:
+        return []
+    try:
+        return Path(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the class names in {file} cannot be read: {error}. Give one class name per line.") from error
 
 
 def section(compared: Compared) -> Html:
@@ -140,4 +156,4 @@ def _tile(pick: Pick, compared: Compared, expansion: Expansion) -> Html:
     tag = markup('<span class="alien">{}</span>', kind) if kind else Html("")
     words = f"{pick.path}, number {pick.rank + 1} of {compared.name(pick.label)}, probability {pick.probability:.3f}"
     caption = markup("{}{}", f"{pick.probability:.3f}", tag)
-    return figure(thumbnail(pick.path, expansion.root("pool"), words), caption, "tile")
+    return figure(thumbnail(pick.path, expansion.comparison.roots.pool, words), caption, "tile")

@@ -1,0 +1,1 @@
+"""The commands of `python -m dedup`; a module each with `main(arguments)`."""
