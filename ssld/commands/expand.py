@@ -34,8 +34,9 @@ def run(args):
     pool = expansion.report["pool"]
     print(f"pool: {pool['lines']:,} lines = " + " + ".join(f"{n:,} {name}" for name, n in pool.items() if name != "lines"))
     taken = expansion.report["classes"]["selected"]
+    without = expansion.report["classes"]["without_any"]
     print(f"selected per class: {min(taken)} to {max(taken)}; classes without any: "
-          f"{', '.join(map(str, expansion.report['classes']['without_any'])) or 'none'}")
+          f"{', '.join(map(str, without[:20])) or 'none'}{f' ... ({len(without):,})' if len(without) > 20 else ''}")
     print(f"report: {write_review(expansion.folder)}")
     if expansion.file is None:
         print(f"dry run: no list was written; the account is in {expansion.folder}")

@@ -18,6 +18,7 @@ from .merge import SELECTED, merge
 from .selectors import Selection
 
 _HISTOGRAM_BINS = 20
+_OVERLAPS = 20                  # pairs of classes that are reported
 
 
 class Lists(NamedTuple):
@@ -100,12 +101,23 @@ def _report(lists: Lists, scores: Scores, chosen: Selection, fates: Fates, class
     return {
         "duplicates_by_reason": dict(reasons),
         "classes": {"labelled": labelled.tolist(), "available": available.tolist(), "selected": taken.tolist(),
-                    "without_any": np.flatnonzero(taken == 0).tolist()},
+                    "without_any": np.flatnonzero(taken == 0).tolist(),
+                    "gave_all": np.flatnonzero((taken > 0) & (taken >= available)).tolist()},
+        "overlap": _overlap(scores.columns["teacher_class"], candidate, class_num),
         "score_histogram": {"edges": np.linspace(0, 1, _HISTOGRAM_BINS + 1).tolist(),
                             "scored": np.histogram(best.astype(np.float32), **bins)[0].tolist(),
                             "selected": np.histogram(chosen.score.astype(np.float32), **bins)[0].tolist()},
         "files": {name: str(m.source) for name, m in lists._asdict().items()},
     }
+
+
+def _overlap(classes: np.ndarray, candidate: np.ndarray, class_num: int) -> list[list[int]]:
+    """The pairs of classes that the teacher hesitates between most often: [best, second best, images], the first 20."""
+    if classes.shape[1] < 2:
+        return []
+    pair, images = np.unique(classes[candidate, 0].astype(np.int64) * class_num + classes[candidate, 1], return_counts=True)
+    first = np.lexsort((pair, -images))[:_OVERLAPS]
+    return [[int(p) // class_num, int(p) % class_num, int(n)] for p, n in zip(pair[first], images[first])]
 
 
 def _write_selection(file: Path, selected: Manifest) -> None:

@@ -205,3 +205,13 @@ def test_two_processes_write_the_same_files_as_one(expansion, task, tmp_path):
     assert run.returncode == 0, run.stdout + run.stderr
     for name in ("train_list.txt", "selection.tsv", "fates.tsv", "selected.txt"):
         assert (tmp_path / "two" / name).read_bytes() == (expansion[1] / name).read_bytes(), name
+
+
+def test_the_report_counts_which_classes_the_teacher_confuses(task, tmp_path):
+    settings = config(task, tmp_path)
+    settings.data["Score"]["top"] = 2
+    report = run_expansion(settings).report
+    classes = np.load(tmp_path / "scores" / "teacher_class.npy")
+    pairs = {(best, second): images for best, second, images in report["overlap"]}
+    told = [tuple(row) for row in classes.tolist() if row[0] >= 0]
+    assert pairs == {pair: told.count(pair) for pair in set(told)} and len(told) == 20

@@ -91,7 +91,8 @@ def write_expansion(folder, images, names=("b.png", HOSTILE)):
     report = {"pool": {"lines": 8, "repeated": 1, "selected": 3, "not selected": 2, "duplicate": 1, "labelled": 0,
                        "unreadable": 1},
               "duplicates_by_reason": {"sift": 1},
-              "classes": {"labelled": [5, 6], "available": [3, 2], "selected": [2, 1], "without_any": []},
+              "classes": {"labelled": [5, 6], "available": [3, 2], "selected": [2, 1], "without_any": [], "gave_all": []},
+              "overlap": [[0, 1, 3]],
               "score_histogram": {"edges": [0.0, 0.5, 1.0], "scored": [2, 3], "selected": [0, 3]},
               "files": {"pool": "pool.txt"}, "train_list": {"images": 14, "selected": 3},
               "image_root": {name: str(images) for name in ("pool", "evaluation", "labelled", "train")}}

@@ -49,14 +49,30 @@ def section(compared: Compared) -> Html:
     charts = selection_charts(compared)
     shown, total = shown_classes(compared.expansion), len(compared.expansion.report["classes"]["selected"])
     part = f"The {len(shown)} of {total:,} classes with the fewest selected images. " if len(shown) < total else ""
-    without = compared.expansion.report["classes"]["without_any"]
-    empty = "Every class got images."
-    if without:
-        named = ", ".join(map(compared.name, without[:10])) + (" ..." if len(without) > 10 else "")
-        empty = f"{len(without):,} of {total:,} classes got no image: {named}."
-    return join([figure(inline(charts["Images per class"]), markup("{}{}", part, empty)),
+    return join([figure(inline(charts["Images per class"]), markup("{}{}", part, _scarce(compared))),
                  figure(inline(charts["Scores"]), "The teacher’s probability of the class, in bins of equal width."),
-                 _comparison(compared), _sheets(compared, shown)])
+                 _comparison(compared), _overlap(compared), _sheets(compared, shown)])
+
+
+def _scarce(compared: Compared) -> str:
+    """Which classes got nothing, and which gave all they had."""
+    classes = compared.expansion.report["classes"]
+    total, without, gave_all = len(classes["selected"]), classes["without_any"], classes["gave_all"]
+    said = f"{len(without):,} of {total:,} classes got no image: {_named(compared, without)}." if without else (
+        "Every class got images.")
+    return said + (f" {len(gave_all):,} gave all they had: {_named(compared, gave_all)}." if gave_all else "")
+
+
+def _named(compared: Compared, labels: list[int]) -> str:
+    return ", ".join(map(compared.name, labels[:10])) + (" ..." if len(labels) > 10 else "")
+
+
+def _overlap(compared: Compared) -> Html:
+    """The classes that the teacher confuses, where it told more than one class per image."""
+    pairs = compared.expansion.report["overlap"]
+    rows = [(compared.name(best), compared.name(second), number(images)) for best, second, images in pairs]
+    return table(("best class", "second best", "images"), rows, "Classes between which the teacher hesitates most often",
+                 text_columns=2) if rows else Html("")
 
 
 def selection_charts(compared: Compared) -> dict[str, Chart]:
