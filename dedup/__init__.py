@@ -1,6 +1,6 @@
 """dedup: is this the same picture? Finds edited copies of evaluation images in a pool of any size."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 from .groups import GroupOptions
 from .images import ImageError, read_colour

@@ -13,6 +13,8 @@ import faiss
 import numpy as np
 
 from . import voting
+from .embedding import all_cosines
+from .files import atomic_write
 from .pairs import write_pairs
 from .sift import Features
 from .threads import one_thread
@@ -20,10 +22,13 @@ from .work import Work
 
 _PICTURES = 32              # searched at once
 _CODES = 64                 # bytes of a compressed embedding
+_COMPRESSED = "RR{},IVF{},PQ{}np"       # "np": no codes for comparison by bits, which take minutes to make
 _EMBEDDINGS_PER_LIST = 256
+_MOST_LISTS = 4096          # to make more takes longer than to search fewer
 _TRAINING_PER_LIST = 64
 _LEAST_TRAINING = 1 << 15
-_PROBES = 32
+_PROBES = 64
+_DEPTH = 2                  # times as many places by codes as are asked for: the exact cosines choose among them
 
 
 def _active(work: Work) -> np.ndarray:
@@ -102,16 +107,28 @@ def _voted(row: int, candidates: list, indexed: np.ndarray, work: Work) -> list[
 
 
 def index_embeddings(work: Work, number: int) -> None:
-    """Make the search structure over the embeddings of all active pictures: exact, or lists of 64-byte codes."""
+    """Make the search structure over the embeddings of all active pictures, and a file of these one after another.
+
+    Few are searched exactly, many in lists of 64-byte codes. A code shortens cosines, by a sixth or so, hence it only
+    says where to look: the file has the exact ones.
+
+    Source: Jegou, Douze and Schmid, "Product quantization for nearest neighbor search", PAMI 2011; the index is faiss's.
+    """
     index, active = None, np.flatnonzero(_active(work))
-    with one_thread():
+    with one_thread(), atomic_write(_embeddings_file(work, number), "wb") as file:
         for part in range(work.parts):
             rows, vectors = _embeddings(work, part)
             if len(rows):
                 index = index or _empty_index(work, active, vectors.shape[1])
-                index.add(vectors)
-        voting.write_index(index or faiss.IndexFlatIP(_CODES), _search_file(work, "embeddings", number))
-        work.write("embeddings", number, rows=active)
+                index.add(vectors.astype(np.float32))
+                file.write(vectors.tobytes())
+        if index is not None:
+            voting.write_index(index, _search_file(work, "embeddings", number))
+    work.write("embeddings", number, rows=active)
+
+
+def _embeddings_file(work: Work, number: int) -> Path:
+    return work.file("embeddings", number).with_suffix(".float16")
 
 
 def _embeddings(work: Work, part: int) -> tuple[np.ndarray, np.ndarray]:
@@ -123,32 +140,44 @@ def _embeddings(work: Work, part: int) -> tuple[np.ndarray, np.ndarray]:
 def _empty_index(work: Work, active: np.ndarray, dimensions: int) -> faiss.Index:
     if len(active) <= work.group_options.exact_below:
         return faiss.IndexFlatIP(dimensions)
-    lists = 1 << int(np.log2(len(active) / _EMBEDDINGS_PER_LIST))
+    lists = 1 << int(np.log2(min(len(active) / _EMBEDDINGS_PER_LIST, _MOST_LISTS)))
     count = min(len(active), max(lists * _TRAINING_PER_LIST, _LEAST_TRAINING))
     chosen = active[np.linspace(0, len(active) - 1, count).astype(np.int64)]
     sample = np.concatenate([vectors[np.isin(rows, chosen)] for rows, vectors in (
         _embeddings(work, part) for part in range(work.parts)) if len(rows)])
     turned = dimensions + -dimensions % _CODES      # into a space that 64 codes can share
-    index = faiss.index_factory(dimensions, f"RR{turned},IVF{lists},PQ{_CODES}", faiss.METRIC_INNER_PRODUCT)
-    index.train(sample)
+    index = faiss.index_factory(dimensions, _COMPRESSED.format(turned, lists, _CODES), faiss.METRIC_INNER_PRODUCT)
+    index.train(sample.astype(np.float32))
     faiss.extract_index_ivf(index).nprobe = _PROBES
     return index
 
 
 @lru_cache(maxsize=1)
-def _open_embeddings(work: Work) -> tuple[faiss.Index, np.ndarray]:
+def _open_embeddings(work: Work) -> tuple[faiss.Index, np.ndarray, np.ndarray]:
+    """Search structure, embeddings and rows of all active pictures."""
     rows, = work.read("embeddings", 0, "rows")
-    return faiss.read_index(str(_search_file(work, "embeddings", 0))), rows
+    vectors = np.memmap(_embeddings_file(work, 0), np.float16, "r").reshape(len(rows), -1)
+    return faiss.read_index(str(_search_file(work, "embeddings", 0))), vectors, rows
 
 
 def feature_part(work: Work, part: int) -> None:
-    """Pairs of near embeddings for the pictures of one part; strength is the cosine, exact or of the codes."""
+    """Pairs of near embeddings for the pictures of one part; strength is the cosine."""
+    rows, vectors = _embeddings(work, part)
     pairs = []
     with one_thread():
-        index, indexed = _open_embeddings(work)
-        rows, vectors = _embeddings(work, part)
-        for row, vector in zip(rows.tolist(), vectors):
-            cosines, found = index.search(vector[None], work.group_options.near + 1)
-            pairs += [(row, int(indexed[place]), float(cosine)) for place, cosine in zip(found[0], cosines[0])
-                      if place >= 0 and indexed[place] != row and cosine >= work.options.t_cand]
+        for start in range(0, len(rows), _PICTURES):
+            batch = slice(start, start + _PICTURES)
+            queries = vectors[batch].astype(np.float32)
+            _, found = _open_embeddings(work)[0].search(queries, 1 + _DEPTH * work.group_options.near)
+            for row, vector, places in zip(rows[batch].tolist(), queries, found):
+                pairs += _nearest(row, vector, np.sort(places[places >= 0]), work)
     write_pairs(work, "feature", part, pairs)
+
+
+def _nearest(row: int, vector: np.ndarray, places: np.ndarray, work: Work) -> list[tuple]:
+    """(row, other, cosine) of the nearest other pictures among those at some places, nearest first."""
+    _, embeddings, indexed = _open_embeddings(work)
+    places = places[indexed[places] != row]
+    cosines, = all_cosines(vector[None], embeddings[places].astype(np.float32))
+    return [(row, int(indexed[places[i]]), cosine)
+            for i, cosine in cosines.above(work.options.t_cand, work.group_options.near)]

@@ -110,8 +110,8 @@ def remove_copies(pool: AnySource, against: AnySource, out, *, pool_root=None, e
     write_table(out / "eval_errors.tsv", ERROR_COLUMNS, index.errors)
     seconds = time.monotonic() - began
     manifest = _manifest(pool, against, index, counts, max_error_fraction, groups, overrides)
-    manifest["duration"] = {"seconds": round(seconds, 3), "images_per_s": rate,
-                            "workers": getattr(executor, "workers", 1), "hosts": len(hosts), "shards": plan.shards, "shard_size": size}
+    manifest["duration"] = {"seconds": round(seconds, 3), "images_per_s": rate, "workers": getattr(executor, "workers", 1),
+                            "hosts": len(hosts), "shards": plan.shards, "shard_size": size}
     write_json(out / "manifest.json", manifest)
     return Removal(len(pool.paths), counts["kept"], counts["removed"], counts["errors"], out / "kept.txt",
                    out / "removed.tsv", manifest)

@@ -124,7 +124,8 @@ class _Steps:
         with device.main_first():
             if device.is_main():
                 with self._executor() as executor:
-                    remove_duplicates(*lists, out, self.options, self.within_pool, self.overrides, embed, executor, **self.limits)
+                    remove_duplicates(*lists, out, self.options, self.within_pool, self.overrides, embed, executor,
+                                      **self.limits)
         return read_fates(lists.pool, out)
 
     def score(self, pool: Manifest, wanted: np.ndarray, out: Path) -> Scores:

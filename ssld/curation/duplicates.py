@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
 from pathlib import Path
 
-from dedup import GroupOptions, Match, Options, Overrides, Removal, Source, read_matches, remove_copies
+from dedup import GroupOptions, Match, Options, Overrides, Source, read_matches, remove_copies
 from dedup import Progress as RemovalProgress
 from dedup.paths import Paths
 
@@ -19,7 +19,8 @@ _FATE = {"pool-duplicate": "pool-duplicate", "override": "removed by hand", "lis
 
 def remove_duplicates(pool: Manifest, evaluation: Manifest, labelled: Manifest, out: str | Path, options: Options | None = None,
                       within_pool: GroupOptions | None = None, overrides: Overrides | None = None,
-                      embed: Callable | None = None, executor: Executor | None = None, max_error_fraction: float = 0.05) -> Removal:
+                      embed: Callable | None = None, executor: Executor | None = None,
+                      max_error_fraction: float = 0.05) -> None:
     """Find the rows of `pool` that copy an evaluation image, are a labelled image already, or cannot be read.
 
     Writes the files of `dedup.remove_copies` to `out`, which `read_fates` reads; an interrupted run goes on where it
@@ -38,7 +39,7 @@ def remove_duplicates(pool: Manifest, evaluation: Manifest, labelled: Manifest, 
     Raises:
         InputError: see `dedup.remove_copies`.
     """
-    return remove_copies(
+    remove_copies(
         source_of(pool), source_of(evaluation), out, known=source_of(labelled), options=options, within_pool=within_pool,
         overrides=overrides, embed=embed, executor=executor, max_error_fraction=max_error_fraction,
         progress=_Shown())

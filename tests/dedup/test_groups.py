@@ -1,13 +1,16 @@
+import sys
 from concurrent.futures import Executor, Future
 
 import cv2
 import numpy as np
 import pytest
 
-from dedup import settle
+from dedup import remove_copies, settle
+from dedup.embedding import load_embed
 from dedup.errors import InputError
 from dedup.executors import open_executor
 from dedup.groups import find_duplicates
+from dedup.match import read_matches
 from dedup.options import Options
 from dedup.work import GroupOptions
 
@@ -196,3 +199,50 @@ def test_a_network_proposes_pairs_too(search):
 def test_a_pool_of_unreadable_files_has_no_duplicates(search):
     found = search(paths=["broken.jpg", "missing.jpg"])
     assert found.matches == [] and found.unreadable == 2
+
+
+@pytest.fixture
+def by_name(tmp_path, monkeypatch):
+    """An embedding of a module, which workers can import: pictures are near when their names begin with one letter."""
+    (tmp_path / "initials.py").write_text("import os\nimport numpy as np\n\n\ndef embed(files):\n"
+                                          "    return np.eye(128)[[ord(os.path.basename(file)[0]) for file in files]]\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "initials", raising=False)
+    return load_embed("initials:embed")
+
+
+@pytest.fixture
+def clean(tmp_path, save, photo, by_name, evaluation):
+    """`clean(folder, sources, **arguments)`: the whole run over a pool in which no hash finds the crop of a picture."""
+    whole = photo(20, 300, 400)
+    save(tmp_path / "pool" / "a_whole.png", whole)
+    save(tmp_path / "pool" / "a_crop.jpg", whole[20:160, 60:260])
+    for name, seed in (("a_other", 21), ("b_alone", 22)):
+        save(tmp_path / "pool" / f"{name}.png", photo(seed))
+
+    def run(folder, sources, **arguments):
+        return remove_copies(tmp_path / "pool", evaluation, tmp_path / folder, embed=by_name,
+                             options=Options(embedding="initials"), within_pool=GroupOptions(sources=sources), **arguments)
+    return run
+
+
+def test_what_a_network_alone_proposes_is_verified_and_removed(clean, tmp_path):
+    assert clean("hash", ("hash",)).removed == 0
+    found = clean("both", ("hash", "feature"))
+    (gone,) = read_matches(found.removed_file)
+    assert (gone.query, gone.reference, gone.reason) == ("a_crop.jpg", "a_whole.png", "pool-duplicate")
+    assert gone.inliers >= 5 and gone.agreement >= 0.55
+    np.testing.assert_allclose(gone.affine, [[1, 0, 60], [0, 1, 20]], atol=1.5)
+    assert found.kept_file.read_text().split() == ["a_other.png", "a_whole.png", "b_alone.png"]
+    inside = found.manifest["within_pool"]
+    assert inside["sources"] == ["sha256", "hash", "feature"]
+    assert inside["pairs"] == {"flat": 0, "hash": 0, "feature": 6, "different": 3, "confirmed": 1}
+
+
+@pytest.mark.slow
+def test_three_processes_remove_what_one_removes_with_a_network(clean, tmp_path):
+    names = ("kept.txt", "removed.tsv", "other_matches.tsv", "close.tsv")
+    for folder, workers in (("one", 1), ("three", 3)):
+        clean(folder, ("hash", "feature"), workers=workers, shard_size=2)
+    for name in names:
+        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "three" / name).read_bytes()

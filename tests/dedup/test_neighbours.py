@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 
 from dedup import neighbours
+from dedup.executors import open_executor
 from dedup.options import Options
 from dedup.paths import Paths
 from dedup.sift import mirror
-from dedup.work import GroupOptions, open_work
+from dedup.work import GroupOptions, open_work, run_parts
 
 COUNT, KEYPOINTS = 120, 12
 
@@ -29,7 +30,8 @@ def surveyed(folder, options=None, active=None, **group_options):
     for part in range(work.parts):
         rows = work.rows(part)
         work.write("survey", part, offsets=KEYPOINTS * np.arange(len(rows) + 1), sizes=sizes[rows].ravel(),
-                   angles=angles[rows].ravel(), descriptors=descriptors[rows].reshape(-1, 128), embedding=embedding[rows])
+                   angles=angles[rows].ravel(), descriptors=descriptors[rows].reshape(-1, 128),
+                   embedding=embedding[rows].astype(np.float16))
     return work
 
 
@@ -76,35 +78,64 @@ def test_a_pool_without_key_points_has_no_pairs(tmp_path):
     assert voted(work) == {}
 
 
+def near(work, executor=None):
+    """Pairs of all parts, with their cosines."""
+    found = {}
+    run_parts(work, "embeddings", neighbours.index_embeddings, [()], executor, None)
+    for part in range(run_parts(work, "feature", neighbours.feature_part, [()] * work.parts, executor, None)):
+        found.update({(int(a), int(b)): s for a, b, s in zip(*work.read("feature", part, "a", "b", "strength"))})
+    return found
+
+
 def test_near_embeddings_are_paired_from_both_sides(tmp_path):
     work = surveyed(tmp_path, sources=("feature",))
-    neighbours.index_embeddings(work, 0)
-    found = {}
-    for part in range(work.parts):
-        neighbours.feature_part(work, part)
-        found.update({(int(a), int(b)): s for a, b, s in zip(*work.read("feature", part, "a", "b", "strength"))})
+    found = near(work)
     assert set(found) == PLANTED | {(b, a) for a, b in PLANTED}
     vectors = work.column("survey", "embedding").astype(np.float64)
-    assert all(abs(cosine - vectors[a] @ vectors[b]) < 1e-5 for (a, b), cosine in found.items())
+    assert all(abs(cosine - vectors[a] @ vectors[b]) < 1e-6 for (a, b), cosine in found.items())
 
 
-@pytest.mark.slow
-def test_many_embeddings_are_compressed_and_still_found(tmp_path):
+def test_the_nearest_embeddings_are_kept_when_there_are_many(tmp_path):
+    work = surveyed(tmp_path, Options(t_cand=-1.0), sources=("feature",), near=3)
+    vectors = work.column("survey", "embedding").astype(np.float64)
+    cosines = vectors @ vectors.T - 3 * np.eye(COUNT)
+    assert set(near(work)) == {(row, int(other)) for row in range(COUNT) for other in np.argsort(-cosines[row])[:3]}
+
+
+def test_embeddings_of_pictures_put_aside_take_no_part(tmp_path):
+    active = np.arange(COUNT) % 8 != 3
+    found = near(surveyed(tmp_path / "some", sources=("feature",), active=active))
+    assert {tuple(sorted(pair)) for pair in found} == {pair for pair in PLANTED if active[pair[1]]}
+    assert near(surveyed(tmp_path / "none", sources=("feature",), active=np.zeros(COUNT, bool))) == {}
+
+
+def many(folder):
+    """A plan over more embeddings than are searched exactly: the second half is like the first."""
     random = np.random.default_rng(0)
-    count = 1400
-    vectors = random.normal(size=(count, 48)).astype(np.float32)
-    vectors[count // 2:] = vectors[:count // 2] + random.normal(size=(count // 2, 48)) * 0.1
+    half, count = 700, 1400
+    vectors = random.normal(size=(count, 48))
+    vectors[half:] = vectors[:half] + 0.6 * random.normal(size=(half, 48))
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    work = open_work(tmp_path, "", Paths.of(map("{:04d}".format, range(count))), np.zeros(count, bool), Options(t_cand=0.8),
+    work = open_work(folder, "", Paths.of(map("{:04d}".format, range(count))), np.zeros(count, bool), Options(t_cand=0.8),
                      GroupOptions(sources=("feature",), exact_below=1000))
     work.write("active", active=np.ones(count, bool))
     for part in range(work.parts):
-        work.write("survey", part, embedding=vectors[work.rows(part)])
-    neighbours.index_embeddings(work, 0)
-    found = set()
-    for part in range(work.parts):
-        neighbours.feature_part(work, part)
-        found |= {(int(a), int(b)) for a, b in zip(*work.read("feature", part, "a", "b"))}
-    wanted = {(a, a + count // 2) for a in range(count // 2)}
-    assert len(found & wanted) > 0.99 * len(wanted)
-    assert all(abs(a - b) == count // 2 for a, b in found)
+        work.write("survey", part, embedding=vectors[work.rows(part)].astype(np.float16))
+    return work
+
+
+def test_many_embeddings_are_compressed_and_judged_by_their_exact_cosines(tmp_path):
+    work = many(tmp_path)
+    found = near(work)
+    vectors = work.column("survey", "embedding").astype(np.float64)
+    cosines = vectors @ vectors.T - 3 * np.eye(len(vectors))
+    wanted = set(zip(*(places.tolist() for places in np.nonzero(cosines >= 0.8))))
+    assert len(wanted) > 1000 and set(found) <= wanted and len(found) > 0.99 * len(wanted)
+    assert all(abs(cosine - cosines[pair]) < 1e-6 for pair, cosine in found.items())
+    assert work.file("embeddings").with_suffix(".faiss").stat().st_size < vectors.size * 4
+
+
+@pytest.mark.slow
+def test_three_processes_find_the_near_embeddings_that_one_finds(tmp_path):
+    with open_executor(workers=3) as executor:
+        assert near(many(tmp_path / "three"), executor) == near(many(tmp_path / "one"))

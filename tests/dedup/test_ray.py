@@ -16,7 +16,7 @@ from dedup.shards import make_plan, run_shards
 pytest.importorskip("ray", reason="Ray is not installed: pip install '.[ray]'")
 from dedup import ray_cluster  # noqa: E402
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [pytest.mark.dist, pytest.mark.filterwarnings("ignore")]
 ROOT = Path(__file__).parents[2]
 
 
@@ -118,6 +118,7 @@ def test_a_worker_that_is_killed_costs_nothing(executor, chore, tmp_path):
     assert sorted(run_tasks(chore["die_at_first"], files, executor)) == [(file, "done") for file in files]
 
 
+@pytest.mark.slow
 def test_a_task_that_always_kills_its_worker_is_named(executor, chore):
     done = []
     with pytest.raises(InputError, match="a worker died twice over 1: "):
@@ -173,6 +174,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_a_cluster_is_joined_and_a_machine_lost_in_mid_run_loses_nothing(plan, pool, tmp_path):
     here = plan("here", 1)
     list(run_shards(here, None, None))
@@ -220,6 +222,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_processes_with_a_gpu_stay_and_are_replaced_when_they_die(tmp_path):
     done = run_script(GPUS, tmp_path, str(tmp_path))
     assert "all done" in done.stdout, done.stderr
@@ -230,6 +233,7 @@ def test_a_folder_that_a_cluster_cannot_take_is_refused():
         ray_cluster._connect(1, "auto", "/tmp/x")
 
 
+@pytest.mark.slow
 def test_what_hinders_ray_is_explained(tmp_path):
     script = ("import sys\nfrom dedup.executors import open_executor\nfrom dedup.errors import InputError\n"
               "try:\n    with open_executor('ray', address=sys.argv[1] or None):\n        pass\n"
