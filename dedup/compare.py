@@ -16,6 +16,8 @@ from .verify import Check, agreement, guided_matches, verify
 from .work import Work
 
 _HELD = 512         # pictures a task keeps, 60 kB each
+_MIDDLE_AGREEMENT = 0.4     # copies have at least 0.5 there, different pictures in one frame mostly below 0.3
+_AROUND = 9         # thumbnail pixels that `agreement` does not judge along an edge
 
 
 class Duplicate(NamedTuple):
@@ -60,8 +62,9 @@ class Pictures:
         ours, theirs, options = self[query], self[reference], self.work.options
         distance = _hash_distance(ours, theirs)
         for mirrored in (False, True):
-            check = verify(ours.view, theirs.view.mirrored() if mirrored else theirs.view, options)
-            if check.is_copy(options):
+            target = theirs.view.mirrored() if mirrored else theirs.view
+            check = verify(ours.view, target, options)
+            if check.is_copy(options) and _same_middle(ours.view, target, check.affine):
                 return Duplicate(check.inliers, check.agreement, distance, _of_files(check, ours, theirs, mirrored), mirrored)
         if distance <= options.flat_hash_radius and self._same_colour(query, reference, options):
             return Duplicate(0, 0.0, distance, None, False)
@@ -78,7 +81,7 @@ class Pictures:
         mirrored = bool(np.linalg.det(affine[:, :2]) < 0)
         target = theirs.view.mirrored() if mirrored else theirs.view
         check = _guided(ours.view, target, _of_views(affine, ours, theirs, mirrored), options)
-        if not check.is_copy(options):
+        if not (check.is_copy(options) and _same_middle(ours.view, target, check.affine)):
             return None
         return Duplicate(check.inliers, check.agreement, _hash_distance(ours, theirs),
                          _of_files(check, ours, theirs, mirrored), mirrored)
@@ -124,3 +127,27 @@ def _guided(query: View, reference: View, affine: np.ndarray, options: Options) 
     source, target = source[mask.ravel() > 0], target[mask.ravel() > 0]
     places = min(len(np.unique(np.round(points), axis=0)) for points in (source, target))
     return Check(places, agreement(query, reference, refined), refined, source, target)
+
+
+def _same_middle(query: View, reference: View, affine: np.ndarray) -> bool:
+    """Does the middle of the overlap agree too, if there is anything to see in it?
+
+    Two pictures in one and the same frame, with a margin around it, agree in more than half of what is textured. In a
+    pool both may have come that way.
+    """
+    query, reference, affine = _in_thumbnails(query, reference, affine)
+    corners = geometry.apply(affine, np.array([[0, 0], [0, 1], [1, 0], [1, 1]]) * query.shape[::-1])
+    low, high = np.clip([corners.min(axis=0), corners.max(axis=0)], 0, reference.shape[::-1])
+    left, top = np.maximum((0.75 * low + 0.25 * high - _AROUND).astype(int), 0).tolist()
+    right, bottom = np.ceil(0.25 * low + 0.75 * high + _AROUND).astype(int).tolist()
+    thumbnail = np.ascontiguousarray(reference.thumbnail[top:bottom, left:right])
+    middle = reference._replace(shape=thumbnail.shape, thumbnail=thumbnail)
+    score = agreement(query, middle, affine - [[0, 0, left], [0, 0, top]])
+    return score >= _MIDDLE_AGREEMENT or agreement(middle, middle, geometry.IDENTITY) == 0      # too flat to tell
+
+
+def _in_thumbnails(query: View, reference: View, affine: np.ndarray) -> tuple[View, View, np.ndarray]:
+    """Two views and their map, where the working pixels are those of the thumbnails."""
+    affine = geometry.compose(affine, geometry.rescaling(query.thumbnail.shape, query.shape))
+    affine = geometry.compose(geometry.rescaling(reference.shape, reference.thumbnail.shape), affine)
+    return query._replace(shape=query.thumbnail.shape), reference._replace(shape=reference.thumbnail.shape), affine

@@ -1,6 +1,7 @@
 """What dedup knows about one picture."""
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple, Optional
 
 import cv2
@@ -14,7 +15,8 @@ from .sift import Features
 THUMBNAIL = 160                 # pixels on the longer side
 LOCAL_FEATURES = 4              # key points below which a picture counts as flat
 SPARSE = 16                     # key points below which copies cannot be counted on to share five of them
-_FEW = 64                       # key points below which the full working size is worth its time
+_FEW = 64                       # key points below which a second look is worth its time, where full detail is not asked for
+_FAINT = 0.3                    # of the detector's contrast, for that look
 _SMALLEST_FILE = 8              # pixels on a side
 
 
@@ -58,20 +60,23 @@ class Picture(NamedTuple):
 def describe(data: bytes, options: Options, size: Optional[int] = None) -> Picture:
     """The picture in the bytes of a file.
 
+    A picture with few key points gets a second look, for fainter ones, at `options.size`: a crop of a calm part has no
+    others to be found by. Flat pictures live by their hash, and hashes compare best at one size.
+
     Args:
         data: the bytes.
         options: how to describe.
-        size: longer side of the working image, pixels; `options.size` by default. A picture with few key points is
-            described at `options.size` all the same: flat ones live by their hash, and hashes compare best at one size.
+        size: longer side of the working image, pixels. By default it is `options.size`, and all detail counts: fewer
+            than `options.keypoints` are few.
 
     Raises:
         ImageError: no picture could be read.
     """
     picture = _describe(data, options, size or options.size)
-    if len(picture.view.features.sizes) < _FEW and size not in (None, options.size):
-        picture = _describe(data, options, options.size)
-    is_sparse = len(picture.view.features.sizes) < SPARSE
-    return picture._replace(colour=mean_colour(data)) if is_sparse else picture
+    found = len(picture.view.features.sizes)
+    if found < (_FEW if size else options.keypoints):
+        picture = _describe(data, replace(options, contrast=_FAINT * options.contrast), options.size)
+    return picture._replace(colour=mean_colour(data)) if found < SPARSE else picture
 
 
 def _describe(data: bytes, options: Options, size: int) -> Picture:

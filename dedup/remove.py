@@ -88,6 +88,9 @@ def remove_copies(pool: AnySource, against: AnySource, out, *, pool_root=None, e
             pool, or `out` holds another run.
     """
     _require_sane(workers, shard_size, max_error_fraction)
+    if within_pool is not None and "feature" in within_pool.sources and embed is None:
+        raise InputError("pairs inside the pool are to be proposed by \"feature\", but there is no embed function: give one, or "
+                         "leave that source out.")
     began, out, options = time.monotonic(), Path(out), options or Options()
     pool, against = open_source(pool, pool_root, delimiter), open_source(against, eval_root, delimiter)
     known, overrides = known and open_source(known, None, delimiter), overrides or NO_OVERRIDES

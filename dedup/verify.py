@@ -11,7 +11,7 @@ import cv2
 import faiss
 import numpy as np
 
-from . import geometry, sift
+from . import fill, geometry, sift
 from .options import Options
 from .picture import View
 
@@ -23,7 +23,7 @@ _TEXTURED = 9.0         # variance above which a window is judged
 _CORRELATED = 0.6
 _LEAST_WINDOWS = 50
 _NEIGHBOURHOOD_PX = 20  # of a 256-pixel image: where a refined match may lie
-_HOPEFUL = 0.3          # agreement from which a failed map is worth refining
+_HOPEFUL = 0.3          # agreement from which a failed map is worth another look
 
 
 class Check(NamedTuple):
@@ -52,8 +52,9 @@ _NOTHING = Check(0, 0.0, None, np.zeros((0, 2), np.float32), np.zeros((0, 2), np
 def verify(query: View, reference: View, options: Options) -> Check:
     """Check whether `query` is an edited copy of `reference` (not of its mirror image: see `View.mirrored`).
 
-    A map that nearly convinces is refined with matches it helps to find. If the pixels disagree although many points
-    agree, those may sit on an overlay both wear: they are taken out and the rest gets a second chance.
+    A map that nearly convinces is judged again without fill, then refined with matches it helps to find. If the
+    pixels disagree although many points agree, those may sit on an overlay both wear: they are taken out and the rest
+    gets a second chance.
     """
     rows, columns = mutual_matches(query.features.descriptors, reference.features.descriptors, options.ratio)
     points = query.features.points[rows], reference.features.points[columns]
@@ -61,6 +62,9 @@ def verify(query: View, reference: View, options: Options) -> Check:
     if first.is_copy(options):
         return first
     if first.agreement >= _HOPEFUL:
+        bare = first._replace(agreement=agreement(query, reference, first.affine, with_fill=False))
+        if bare.is_copy(options):
+            return bare
         guided = guided_matches(query, reference, first.affine, options)
         refined, _ = _check(query, reference, *guided, options)
         if refined.is_copy(options):
@@ -133,7 +137,7 @@ def _distinct(points: np.ndarray) -> int:
     return len(np.unique(np.round(points).astype(np.int64) @ (1 << 20, 1)))
 
 
-def agreement(query: View, reference: View, affine: np.ndarray) -> float:
+def agreement(query: View, reference: View, affine: np.ndarray, with_fill: bool = True) -> float:
     """Share of the textured windows of the overlap in which aligned pixels correlate, in [0, 1].
 
         ncc(p) = cov_16(a, b) / sqrt( max(var_16 a, 4) * max(var_16 b, 4) )
@@ -145,13 +149,17 @@ def agreement(query: View, reference: View, affine: np.ndarray) -> float:
     Args:
         query, reference: the two pictures.
         affine: [2, 3], from working pixels of the query to those of the reference.
+        with_fill: does fill belong to the overlap? See `fill.all_but_fill`.
     """
     height, width = reference.thumbnail.shape
     into = geometry.compose(geometry.rescaling(reference.shape, (height, width)), geometry.compose(
         affine, geometry.rescaling(query.thumbnail.shape, query.shape)))
     thumbnail = np.ascontiguousarray(query.thumbnail)
     warped = cv2.warpAffine(thumbnail, into, (width, height), flags=cv2.INTER_LINEAR)
-    overlap = cv2.warpAffine(np.full_like(thumbnail, 255), into, (width, height), flags=cv2.INTER_NEAREST)
+    shown = np.full_like(thumbnail, 255) if with_fill else fill.all_but_fill(thumbnail)
+    overlap = cv2.warpAffine(shown, into, (width, height), flags=cv2.INTER_NEAREST)
+    if not with_fill:
+        overlap = np.minimum(overlap, fill.all_but_fill(reference.thumbnail))
     inside = cv2.erode(overlap, _WHOLE_WINDOW, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
     a, b = (cv2.GaussianBlur(i.astype(np.float32), (0, 0), _BLUR) for i in (warped, reference.thumbnail))
     return _share_correlated(a, b, inside)

@@ -5,6 +5,7 @@ import pytest
 from dedup.compare import Pictures
 from dedup.options import Options
 from dedup.paths import Paths
+from dedup.verify import verify
 from dedup.work import GroupOptions, open_work
 
 
@@ -30,6 +31,32 @@ def test_the_map_is_between_pixels_of_the_files(pictures, photo):
 
 def test_other_pictures_are_no_duplicates(pictures, photo):
     assert pictures(photo(0), photo(1)).compare(0, 1) is None
+
+
+def framed(picture, margin):
+    """A picture of 240 x 320 in a frame that is textured all around, with a margin of one grey level outside."""
+    sheet = np.full((300, 400, 3), margin, np.uint8)
+    sheet[:, ::12] = sheet[::12] = 40
+    cv2.putText(sheet, "STOCK PHOTO LIBRARY No. 4711", (20, 292), cv2.FONT_HERSHEY_SIMPLEX, 0.6, (200, 0, 0), 2)
+    for place, colour in enumerate(np.random.default_rng(0).integers(0, 256, (60, 3)).tolist()):
+        cv2.circle(sheet, (13 * place % 400, 12 if place % 2 else 285), 8, colour, -1)
+    sheet[60:240, 80:320] = cv2.resize(picture, (240, 180), interpolation=cv2.INTER_AREA)
+    return cv2.copyMakeBorder(sheet, 40, 40, 40, 40, cv2.BORDER_CONSTANT, value=(margin,) * 3)
+
+
+def test_two_pictures_in_one_frame_are_no_duplicates(pictures, photo):
+    both = pictures(framed(photo(0), 230), framed(photo(1), 230), cv2.GaussianBlur(framed(photo(0), 230), (0, 0), 1))
+    check = verify(both[0].view, both[1].view, Options())
+    assert check.is_copy(Options())             # the frame is more than half of what there is to see
+    assert both.compare(0, 1) is None and both.compare(1, 2) is None
+    assert both.compare_along(0, 1, check.affine) is None
+    assert both.compare(0, 2).agreement > 0.9
+
+
+def test_a_picture_with_nothing_in_its_middle_is_judged_by_the_rest(pictures, photo):
+    hollow = photo(0).copy()
+    hollow[30:210, 40:280] = 128
+    assert pictures(hollow, cv2.GaussianBlur(hollow, (0, 0), 1)).compare(0, 1).agreement > 0.9
 
 
 @pytest.mark.parametrize("mirrored", [False, True])

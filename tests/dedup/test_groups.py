@@ -235,7 +235,7 @@ def test_what_a_network_alone_proposes_is_verified_and_removed(clean, tmp_path):
     np.testing.assert_allclose(gone.affine, [[1, 0, 60], [0, 1, 20]], atol=1.5)
     assert found.kept_file.read_text().split() == ["a_other.png", "a_whole.png", "b_alone.png"]
     inside = found.manifest["within_pool"]
-    assert inside["sources"] == ["sha256", "hash", "feature"]
+    assert inside["candidates_from"] == ["sha256", "hash", "feature"]
     assert inside["pairs"] == {"flat": 0, "hash": 0, "feature": 6, "different": 3, "confirmed": 1}
 
 
