@@ -20,8 +20,8 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from dedup.files import write_json  # noqa: E402  (the clone's own package comes first)
-from dedup.groups import find_duplicates  # noqa: E402
-from dedup.work import GroupOptions  # noqa: E402
+from dedup.within.groups import find_duplicates  # noqa: E402
+from dedup.within.work import GroupOptions  # noqa: E402
 
 
 def read_truth(folder: Path, groups: int) -> list[dict]:

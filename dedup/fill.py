@@ -6,7 +6,6 @@ import numpy as np
 
 _TOLERANCE = 6          # grey levels: what recompression does to a constant
 _THICKNESS = 5          # thumbnail pixels; what is thinner is a leak into the picture
-_LARGEST = 0.5          # share of the picture; more than that is no fill, but a plain background
 
 
 def all_but_fill(thumbnail: np.ndarray) -> np.ndarray:
@@ -21,4 +20,4 @@ def all_but_fill(thumbnail: np.ndarray) -> np.ndarray:
         cv2.floodFill(thumbnail.copy(), flooded, corner, 0, _TOLERANCE, _TOLERANCE,
                       4 | cv2.FLOODFILL_FIXED_RANGE | cv2.FLOODFILL_MASK_ONLY | 255 << 8)
     fill = cv2.morphologyEx(flooded[1:-1, 1:-1], cv2.MORPH_OPEN, np.ones((_THICKNESS, _THICKNESS), np.uint8))
-    return 255 - fill if np.count_nonzero(fill) <= _LARGEST * fill.size else np.full_like(fill, 255)
+    return 255 - fill

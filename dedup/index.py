@@ -14,12 +14,12 @@ import faiss
 
 from . import voting
 from .digests import UNREADABLE, sha256_of
-from .embedding import CHUNK, Embed, all_cosines, embed_all
 from .errors import InputError
 from .files import write_json
 from .images import ImageError, read_bytes, size_in_bytes
 from .match import Failure, ShardResult
 from .matcher import Matcher
+from .network.embedding import CHUNK, Embed, all_cosines, embed_all
 from .options import Options
 from .picture import describe
 from .reference import References, column_file, failure, write_references

@@ -11,11 +11,11 @@ from typing import Optional
 import numpy as np
 
 from .digests import UNREADABLE, read_digests, sha256_of, write_digests
-from .executors import run_tasks
 from .images import ImageError, read_bytes
 from .match import Match
 from .paths import Paths
 from .source import Source
+from .workers.executors import run_tasks
 
 _PER_TASK = 10_000
 

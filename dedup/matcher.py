@@ -7,8 +7,8 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 from . import geometry, hashes, voting
-from .embedding import Cosines
 from .match import Match
+from .network.embedding import Cosines
 from .options import Options
 from .picture import Picture
 from .reference import References

@@ -58,7 +58,7 @@ class Options:
     min_share: float = 0.01
     candidates: int = 5
     exact_below: int = 20_000
-    probes: int = 4
+    probes: int = 3
     ratio: float = 0.85
     ransac_px: float = 4.0
     ransac_trials: int = 500

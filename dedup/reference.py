@@ -12,11 +12,11 @@ import numpy as np
 
 from . import hashes
 from .digests import sha256_of
-from .embedding import CHUNK, Embed, embed_all
 from .errors import InputError
 from .files import atomic_write
 from .images import ImageError, read_bytes
 from .match import Failure
+from .network.embedding import CHUNK, Embed, embed_all
 from .options import Options
 from .picture import THUMBNAIL, Picture, View, describe, mean_colour
 from .sift import Features

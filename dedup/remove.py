@@ -14,15 +14,15 @@ from typing import NamedTuple, Optional, Union
 from . import __version__, shards
 from .collect import NO_OVERRIDES, collect, survivors
 from .errors import InputError
-from .executors import open_executor, reader
 from .files import write_json
-from .groups import Duplicates, GroupOptions, find_duplicates
 from .index import Embed, ReferenceIndex, fingerprint
 from .listed import same_files
 from .match import ERROR_COLUMNS, REASONS, write_table
 from .options import Options
 from .overrides import Overrides
 from .source import Source, open_source
+from .within.groups import Duplicates, GroupOptions, find_duplicates
+from .workers.executors import open_executor, reader
 
 AnySource = Union[str, os.PathLike, Source]
 _JUDGED_FROM = 1000         # pictures before the share of unreadable ones means something
@@ -72,7 +72,7 @@ def remove_copies(pool: AnySource, against: AnySource, out, *, pool_root=None, e
         delimiter: between path and label in both lists.
         embed: a network as a second source of candidates, see `ReferenceIndex.build`; it must pickle for processes.
         known: pictures that are in use already; those of the pool with the same bytes go, reason "listed".
-        within_pool: also remove what duplicates another picture of the pool; see `dedup.groups`.
+        within_pool: also remove what duplicates another picture of the pool; see `dedup.within.groups`.
         overrides: a person's decisions, which come before all others; they are applied to what is found already.
         workers: processes on this machine.
         executor: runs the shards instead of own processes; its workers must see `out` and the pictures.
@@ -89,7 +89,7 @@ def remove_copies(pool: AnySource, against: AnySource, out, *, pool_root=None, e
     """
     _require_sane(workers, shard_size, max_error_fraction)
     if within_pool is not None and "feature" in within_pool.sources and embed is None:
-        raise InputError("pairs inside the pool are to be proposed by \"feature\", but there is no embed function: give one, or "
+        raise InputError("pairs inside the pool are to be proposed by 'feature', but there is no embed function: give one, or "
                          "leave that source out.")
     began, out, options = time.monotonic(), Path(out), options or Options()
     pool, against = open_source(pool, pool_root, delimiter), open_source(against, eval_root, delimiter)

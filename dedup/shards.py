@@ -15,13 +15,13 @@ import numpy as np
 
 from .digests import read_digests, write_digests
 from .errors import InputError
-from .executors import run_tasks
 from .files import atomic_write, write_json
 from .index import Embed, ReferenceIndex
-from .local_copy import local_copy
 from .match import match_to_row
 from .options import Options
 from .source import Source
+from .workers.executors import run_tasks
+from .workers.local_copy import local_copy
 
 _LARGEST = 10_000
 _SMALLEST = 32

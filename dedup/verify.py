@@ -22,6 +22,7 @@ _FLOOR = 4.0            # least variance in the denominator: noise on a flat pat
 _TEXTURED = 9.0         # variance above which a window is judged
 _CORRELATED = 0.6
 _LEAST_WINDOWS = 50
+_LEAST_LEFT = 0.5       # of the windows of the overlap, without fill
 _NEIGHBOURHOOD_PX = 20  # of a 256-pixel image: where a refined match may lie
 _HOPEFUL = 0.3          # agreement from which a failed map is worth another look
 
@@ -52,7 +53,7 @@ _NOTHING = Check(0, 0.0, None, np.zeros((0, 2), np.float32), np.zeros((0, 2), np
 def verify(query: View, reference: View, options: Options) -> Check:
     """Check whether `query` is an edited copy of `reference` (not of its mirror image: see `View.mirrored`).
 
-    A map that nearly convinces is judged again without fill, then refined with matches it helps to find. If the
+    A map that nearly convinces is judged again without the query's fill, then refined with matches it helps to find. If the
     pixels disagree although many points agree, those may sit on an overlay both wear: they are taken out and the rest
     gets a second chance.
     """
@@ -149,20 +150,27 @@ def agreement(query: View, reference: View, affine: np.ndarray, with_fill: bool 
     Args:
         query, reference: the two pictures.
         affine: [2, 3], from working pixels of the query to those of the reference.
-        with_fill: does fill belong to the overlap? See `fill.all_but_fill`.
+        with_fill: does fill in the query belong to the overlap? Without it the agreement is 0 if less than half of the
+            windows are left: what disagrees must not be excused as a plain background.
     """
     height, width = reference.thumbnail.shape
     into = geometry.compose(geometry.rescaling(reference.shape, (height, width)), geometry.compose(
         affine, geometry.rescaling(query.thumbnail.shape, query.shape)))
     thumbnail = np.ascontiguousarray(query.thumbnail)
     warped = cv2.warpAffine(thumbnail, into, (width, height), flags=cv2.INTER_LINEAR)
-    shown = np.full_like(thumbnail, 255) if with_fill else fill.all_but_fill(thumbnail)
-    overlap = cv2.warpAffine(shown, into, (width, height), flags=cv2.INTER_NEAREST)
+    inside = _windows_within(np.full_like(thumbnail, 255), into, (width, height))
     if not with_fill:
-        overlap = np.minimum(overlap, fill.all_but_fill(reference.thumbnail))
-    inside = cv2.erode(overlap, _WHOLE_WINDOW, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
+        whole, inside = inside, _windows_within(fill.all_but_fill(thumbnail), into, (width, height))
+        if np.count_nonzero(inside) < _LEAST_LEFT * np.count_nonzero(whole):
+            return 0.0
     a, b = (cv2.GaussianBlur(i.astype(np.float32), (0, 0), _BLUR) for i in (warped, reference.thumbnail))
     return _share_correlated(a, b, inside)
+
+
+def _windows_within(mask: np.ndarray, into: np.ndarray, size: tuple) -> np.ndarray:
+    """Which windows of a picture of `size` (width, height) lie inside a mask that the map `into` takes there?"""
+    overlap = cv2.warpAffine(mask, into, size, flags=cv2.INTER_NEAREST)
+    return cv2.erode(overlap, _WHOLE_WINDOW, borderType=cv2.BORDER_CONSTANT, borderValue=0) > 0
 
 
 def _share_correlated(a: np.ndarray, b: np.ndarray, inside: np.ndarray) -> float:

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from dedup import GroupOptions, Options
-from dedup.calibrate import Calibration, calibrate
-from dedup.executors import open_executor
 from dedup.files import sha256_file
+from dedup.network.calibrate import Calibration, calibrate
 from dedup.overrides import read_overrides
+from dedup.workers.executors import open_executor
 
 from . import device
 from .build import build_frozen_network, build_settings
@@ -78,7 +78,7 @@ def run_calibration(config: Config, images: int = 200, max_others: int = 2000) -
         max_others: pool images that show what would be removed by mistake.
 
     Raises:
-        InputError: as `run_expansion`, and as `dedup.calibrate`.
+        InputError: as `run_expansion`, and as `dedup.network.calibrate`.
     """
     settings = build_settings(config, SECTIONS)
     device.start(settings.device)

@@ -1,10 +1,10 @@
 """`python -m dedup calibrate`: from which similarity on do a network's features mean a copy?"""
 from __future__ import annotations
 
-from ..calibrate import calibrate
 from ..errors import InputError
-from ..executors import open_executor, reader
+from ..network.calibrate import calibrate
 from ..source import open_source
+from ..workers.executors import open_executor, reader
 from .common import add_engine, add_options, options_of, parser
 
 _EXAMPLE = """example:

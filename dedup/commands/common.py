@@ -5,9 +5,9 @@ import argparse
 from dataclasses import fields
 from typing import Optional
 
-from ..calibration import read_thresholds
-from ..embedding import Embed, load_embed
 from ..errors import InputError
+from ..network.calibration import read_thresholds
+from ..network.embedding import Embed, load_embed
 from ..options import Options
 from ..remove import Progress
 

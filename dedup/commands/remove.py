@@ -1,10 +1,10 @@
 """`python -m dedup POOL --against EVAL --out DIR`: a pool without copies of evaluation pictures."""
 from __future__ import annotations
 
-from ..executors import open_executor
-from ..groups import GroupOptions
 from ..overrides import read_overrides
 from ..remove import Removal, remove_copies
+from ..within.groups import GroupOptions
+from ..workers.executors import open_executor
 from .common import add_engine, add_options, add_roots, options_of, parser, show
 
 _EXAMPLE = """examples:

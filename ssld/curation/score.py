@@ -14,10 +14,10 @@ import numpy as np
 import paddle
 from paddle.io import Dataset
 
-from dedup.executors import run_tasks
 from dedup.files import write_json
 from dedup.images import ImageError
 from dedup.lists import Paths
+from dedup.workers.executors import run_tasks
 
 from ..arrays import write_arrays
 from ..checks import fraction, positive_int

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
-from dedup.embedding import Embed
 from dedup.files import atomic_write, write_json
 from dedup.lists import Paths
+from dedup.network.embedding import Embed
 
 from ..errors import InputError
 

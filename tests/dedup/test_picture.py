@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
+from dedup import sift
 from dedup.images import ImageError
 from dedup.options import Options
 from dedup.picture import describe, mean_colour, thumbnail
@@ -39,6 +40,23 @@ def test_a_picture_with_few_key_points_is_described_at_full_size(photo):
     assert 0 < len(few.view.features.sizes) < 64
     assert few.view.shape == (150, 256) and np.array_equal(few.coefficients, full.coefficients)
     assert np.array_equal(few.view.features.descriptors, full.view.features.descriptors)
+
+
+def test_faint_key_points_are_looked_for_where_few_are_strong(photo):
+    faint = np.round(128 + (photo(0, 150, 256) - 128.0) * 0.04).astype(np.uint8)
+    grey = cv2.cvtColor(faint, cv2.COLOR_RGB2GRAY)
+    strong = len(sift.extract(grey, 256, 0.02).sizes)
+    picture = describe(png(faint), Options(), 192)
+    assert strong < len(picture.view.features.sizes) <= 256
+    assert (picture.colour is not None) == (strong < 16)        # faint points do not make a picture any less sparse
+
+
+def test_many_key_points_are_not_looked_for_twice(photo):
+    rgb = cv2.resize(np.random.default_rng(0).integers(0, 256, (40, 60, 3), dtype=np.uint8), (256, 170))
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    strong = sift.extract(grey, 256, 0.02)
+    assert len(strong.sizes) == 256
+    assert np.array_equal(describe(png(rgb), Options()).view.features.descriptors, strong.descriptors)
 
 
 def test_a_small_picture_is_enlarged_and_has_features(photo):

@@ -13,16 +13,16 @@ import pytest
 
 from dedup import Options, ReferenceIndex, Source, shards
 from dedup.errors import InputError
-from dedup.executors import open_executor
 from dedup.index import fingerprint
 from dedup.shards import make_plan, run_shard, run_shards, shard_size_of
+from dedup.workers.executors import open_executor
 
 NAMES = ["jpeg.jpg", "other10.jpg", "crop.jpg", "missing.jpg"]
 WHOLE_RUN = """
 import sys
 from dedup import Source
 from dedup.shards import make_plan, run_shards
-from dedup.executors import open_executor
+from dedup.workers.executors import open_executor
 
 if __name__ == "__main__":
     folder, pool, index, fingerprint, workers, *names = sys.argv[1:]

@@ -104,6 +104,37 @@ def test_agreement_needs_fifty_textured_windows(rgb):
     assert agreement(flat, flat, geometry.IDENTITY) == 0.0
 
 
+def filled(rgb, size):
+    """The picture with black corners, legs of `size` pixels, as a rotated copy of a crop has them."""
+    picture = rgb.copy()
+    far = np.array([picture.shape[1] - 1, picture.shape[0] - 1])
+    for corner in ((0, 0), (1, 0), (0, 1), (1, 1)):
+        legs = np.array([[0, 0], [size, 0], [0, size]])
+        cv2.fillPoly(picture, [np.abs(far * corner - legs).astype(np.int32)], (0, 0, 0))
+    return picture
+
+
+def test_without_fill_only_the_picture_is_judged(rgb):
+    query, reference = view_of(filled(rgb, 80)), view_of(rgb)
+    assert agreement(query, reference, geometry.IDENTITY) < 0.85
+    assert agreement(query, reference, geometry.IDENTITY, with_fill=False) > 0.95
+    assert agreement(reference, query, geometry.IDENTITY, with_fill=False) < 0.85      # fill of the reference counts
+
+
+def test_fill_excuses_at_most_half_of_the_overlap(rgb):
+    query, reference = rgb.copy(), view_of(rgb)
+    query[:, 110:] = 0
+    assert agreement(view_of(query), reference, geometry.IDENTITY, with_fill=False) == 0.0
+
+
+def test_a_copy_with_fill_and_an_overlay_is_found(rgb, photo):
+    query, overlay = filled(rgb, 90), photo(9, 256, 256)
+    query[95:165, 50:210] = overlay[95:165, 50:210]
+    query, reference = view_of(query), view_of(rgb)
+    assert agreement(query, reference, geometry.IDENTITY) < OPTIONS.min_agreement      # too little without this
+    assert verify(query, reference, OPTIONS).is_copy(OPTIONS)
+
+
 def test_matches_are_mutual_nearest_neighbours_within_the_ratio():
     random = np.random.default_rng(0)
     query = random.integers(0, 256, (40, 128), dtype=np.uint8)

@@ -1,0 +1,1 @@
+"""Duplicates inside a pool."""
