@@ -116,6 +116,7 @@ def main() -> None:
     parser.add_argument("--more", nargs="*", default=[], type=Path, help="lists or folders of further pictures to index")
     parser.add_argument("--vectors", type=int, default=21_000_000, help="size of the index")
     parser.add_argument("--pictures", type=int, default=512, help="pool pictures to look for")
+    parser.add_argument("--index", type=Path, help="search this index of an earlier run instead of building one")
     parser.add_argument("--out", type=Path, required=True, help="JSON file for the figures")
     parser.add_argument("-o", dest="options", action="append", default=[], metavar="NAME=INT",
                         help="a whole-numbered parameter of dedup.Options, such as -o probes=16")
@@ -124,12 +125,24 @@ def main() -> None:
     pool = files_of(given.bench / "pool.txt")
     pictures = pool[::max(1, len(pool) // given.pictures)][:given.pictures]
     references = [file for source in (given.bench / "eval.txt", *given.more) for file in files_of(source)]
+    if given.index is not None:
+        return report(given, {"index": given.index.name, **search_afresh(given.index, pictures, options)})
     with tempfile.TemporaryDirectory(dir=given.out.parent) as folder, one_thread():
         real = np.concatenate(describe_all(references, options, options.size))
         built = build(real, given.vectors, Path(folder), options)
-        with multiprocessing.get_context("spawn").Pool(1) as fresh:     # its memory holds nothing of the building
-            found = fresh.apply(search, (Path(folder) / _INDEX, pictures, options))
-    figures = {"references": len(references), "noise": _NOISE, "options": given.options, **built, **found}
+        report(given, {"references": len(references), "noise": _NOISE, **built,
+                       **search_afresh(Path(folder) / _INDEX, pictures, options)})
+
+
+def search_afresh(file: Path, pictures: list[str], options: Options) -> dict:
+    """`search` in a process of its own, whose memory holds nothing of the building."""
+    with multiprocessing.get_context("spawn").Pool(1) as fresh:
+        return fresh.apply(search, (file, pictures, options))
+
+
+def report(given: argparse.Namespace, figures: dict) -> None:
+    """Print and save."""
+    figures = {"options": given.options, **figures}
     print(json.dumps(figures, indent=1))
     write_json(given.out, figures)
 
