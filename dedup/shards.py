@@ -161,7 +161,7 @@ def make_plan(folder, pool: Source, index_folder, index_fingerprint: str, shard_
                 cache, options)
     file = folder / _PLAN
     if file.exists():
-        _require_same(file, content)
+        require_same_plan(file, content, "run", f"Remove {folder} and the index beside it")
         return plan
     for shard in range(plan.shards):
         with atomic_write(plan.list_file(shard)) as out:
@@ -170,15 +170,20 @@ def make_plan(folder, pool: Source, index_folder, index_fingerprint: str, shard_
     return plan
 
 
-def _require_same(file: Path, content: dict) -> None:
+def require_same_plan(file: Path, content: dict, kind: str, remedy: str) -> None:
+    """Refuse to go on with a folder whose plan says something else than `content`.
+
+    Raises:
+        InputError: says what differs, and what to do to begin anew.
+    """
     try:
         old = json.loads(file.read_text(encoding="utf-8"))
         differences = [f"{key} {old.get(key)} there, {new} now" for key, new in content.items() if old.get(key) != new]
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(f"{file} cannot be read: {error}. Remove the folder {file.parent}.") from error
     if differences:
-        raise InputError(f"{file} is the plan of another run: {'; '.join(differences)}. Remove {file.parent} and the "
-                         "index beside it to begin anew, or choose another output folder.")
+        raise InputError(f"{file} is the plan of another {kind}: {'; '.join(differences)}. {remedy} to begin anew, or choose "
+                         "another output folder.")
 
 
 def run_shard(plan: Plan, shard: int, embed: Optional[Embed] = None) -> int:

@@ -18,7 +18,7 @@ from ..errors import InputError
 from ..files import atomic_write, write_json
 from ..options import Options
 from ..paths import Paths
-from ..shards import shard_size_of
+from ..shards import require_same_plan, shard_size_of
 from ..workers.executors import run_tasks
 
 FORMAT = 1
@@ -158,24 +158,13 @@ def open_work(folder, root, names: Paths, preferred: np.ndarray, options: Option
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     file = folder / "groups.json"
     if file.exists():
-        _require_same(file, content)
+        require_same_plan(file, content, "search", f"Remove {folder}")
     else:
         for column in ("blob", "start", "stop"):
             with atomic_write(folder / f"names_{column}.npy", "wb") as out:
                 np.save(out, getattr(names, column), allow_pickle=False)
         write_json(file, content)
     return Work(os.fspath(folder), os.fspath(root), digest, len(names), options, group_options)
-
-
-def _require_same(file: Path, content: dict) -> None:
-    try:
-        old = json.loads(file.read_text(encoding="utf-8"))
-        differences = [f"{key} {old.get(key)} there, {new} now" for key, new in content.items() if old.get(key) != new]
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{file} cannot be read: {error}. Remove the folder {file.parent}.") from error
-    if differences:
-        raise InputError(f"{file} is the plan of another search: {'; '.join(differences)}. Remove {file.parent} to begin "
-                         "anew, or choose another output folder.")
 
 
 def run_parts(work: Work, stage: str, function: Callable, tasks: Iterable[tuple], executor: Optional[Executor],
