@@ -87,9 +87,9 @@ def digits(number: np.ndarray, width: int) -> np.ndarray:
 
 def load(folder: Path) -> Manifest:
     """The invented pool, memory-mapped."""
-    start, stop = (np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("start", "stop"))
+    start, stop = (np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("start", "stop"))
     paths = Paths(np.memmap(folder / "blob.bin", np.uint8, "r"), start, stop)
-    columns = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("teacher_class", "score")}
+    columns = {name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in ("teacher_class", "score")}
     return Manifest(folder, paths, np.broadcast_to(np.int64(-1), len(paths)), columns)
 
 
