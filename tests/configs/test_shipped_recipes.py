@@ -1,0 +1,40 @@
+"""Every shipped recipe can be read, and runs on small lists in the place of the large ones."""
+from pathlib import Path
+
+import pytest
+
+from ssld.config import Config
+from ssld.recipe.plan import jobs_of, read_recipe
+from ssld.recipe.run import run_recipe
+
+FOLDER = Path(__file__).parents[2] / "configs" / "Distillation" / "recipes"
+RECIPES = sorted(FOLDER.glob("*.yaml"))
+SHORT = {"train": {"Global.epochs": 1, "Global.iter_per_epoch": 1, "Optimizer.lr.warmup_epoch": 0,
+                   "DataLoader.Train.sampler.batch_size": 4},
+         "expand": {"Select.k": 2, "Select.count": 3}, "eval": {}}
+
+
+@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
+def test_every_config_of_a_recipe_can_be_read(file):
+    for job in jobs_of(read_recipe(Config.load(file))):
+        overrides = [job.arguments[i + 1] for i, argument in enumerate(job.arguments) if argument == "-o"]
+        assert Config.load(job.stage.config, overrides).section("Global")["output_dir"] == str(job.folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
+def test_a_shipped_recipe_runs(file, tmp_path, monkeypatch, make_list):
+    monkeypatch.chdir(tmp_path)
+    for name, count in (("labelled_list", 12), ("train_list", 16), ("val_list", 8)):
+        make_list(tmp_path / "dataset" / "cifar10", name, count, 10, 32)
+    for folder in ("cifar10", "cifar10_spoilt"):
+        make_list(tmp_path / "dataset" / folder, "pool_list", 20, 10, 32, labelled=False)
+    (tmp_path / "dataset" / "cifar10_spoilt" / "pool_list.txt").write_text(
+        "".join(f"cifar10_spoilt/pool_list/{i}.jpg\n" for i in range(20)))
+    config = Config.load(file, ["Recipe.seeds=[0]"])
+    for stage in config.data["Recipe"]["stages"]:
+        short = {k: v for k, v in SHORT[stage.get("command", "train")].items()
+                 if not (k.startswith("Select") and ("random" in stage["name"]) != k.endswith("count"))}
+        stage["set"] = {**stage.get("set", {}), **short}
+    summary = run_recipe(read_recipe(config), 2)
+    assert summary.is_file() and (tmp_path / summary).with_suffix(".svg").is_file()
