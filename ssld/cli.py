@@ -61,9 +61,9 @@ def _quiet_paddle() -> None:
         warnings.filterwarnings("ignore", message=message)
 
 
-def add_config_arguments(parser: argparse.ArgumentParser) -> None:
+def add_config_arguments(parser: argparse.ArgumentParser, required: bool = True) -> None:
     """-c FILE and -o key=value, which most commands take."""
-    parser.add_argument("-c", "--config", required=True, metavar="FILE", help="YAML of the run")
+    parser.add_argument("-c", "--config", required=required, metavar="FILE", help="YAML of the run")
     parser.add_argument("-o", "--override", action="append", default=[], metavar="KEY=VALUE",
                         help="change a setting, such as Optimizer.lr.learning_rate=0.1; may be repeated")
 

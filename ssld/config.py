@@ -10,6 +10,7 @@ import yaml
 
 from dedup.files import atomic_write
 
+from . import paddleclas_config
 from .errors import InputError
 from .registry import nearest
 
@@ -48,13 +49,27 @@ class Config:
         self.file = str(file)
 
     @classmethod
-    def load(cls, file: str | Path, overrides: Sequence[str] = ()) -> Config:
+    def load(cls, file: str | Path, overrides: Sequence[str] = (), show_native: bool = True) -> Config:
         """Read `file` with its bases, then apply overrides such as "Optimizer.lr.learning_rate=0.1".
+
+        A file of PaddleClas's form is translated first, and stderr says so; overrides change the translation.
+
+        Args:
+            file: the YAML file.
+            overrides: "key=value" each.
+            show_native: what stderr says about a translated file includes its translation.
 
         Raises:
             InputError: unreadable file or base, a cycle of bases, invalid YAML, or an override with nowhere to go.
         """
-        config = cls(_read_with_bases(Path(file), ()), file)
+        data = read_with_bases(file)
+        if paddleclas_config.is_old(data):
+            translation = paddleclas_config.translate(data, str(file))
+            for override in overrides:
+                translation.check_override(override)
+            paddleclas_config.announce(translation, show_native)
+            data = translation.data
+        config = cls(data, file)
         for override in overrides:
             config._override(override)
         return config
@@ -115,6 +130,15 @@ class Config:
             elif isinstance(place, dict) and place.get(part) is None:
                 place[part] = {}            # a section that was absent; wrong names are found when it is built
             place = place[part]
+
+
+def read_with_bases(file: str | Path) -> dict:
+    """The content of a YAML file merged over its `_BASE_` files.
+
+    Raises:
+        InputError: unreadable file or base, a cycle of bases, or invalid YAML.
+    """
+    return _read_with_bases(Path(file), ())
 
 
 def _read_with_bases(file: Path, seen: tuple[Path, ...]) -> dict:
