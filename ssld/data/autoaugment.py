@@ -4,11 +4,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
-from PIL import Image, ImageEnhance, ImageOps
+from PIL import Image, ImageEnhance
 
 from ..checks import fraction, one_of
 from ..errors import InputError
+from . import tones
+from .tones import Toned
 from .transforms import TRANSFORMS, Transform
 
 _STRONGEST = 9                  # levels run from 0 to 9
@@ -48,7 +51,8 @@ class AutoAugment(Transform):
     """One sub-policy, drawn uniformly, on a uint8 [H, W, 3] RGB image: each of its operations with its probability.
 
     The ten levels of an operation divide its range evenly, and a higher level is always the stronger effect. The sign
-    of a shear, shift, rotation or enhancement is drawn for each image. What a moved picture leaves open is grey.
+    of a shear, shift, rotation or enhancement is drawn for each image. What a moved picture leaves open is grey. Pixels
+    are those of Pillow's operations, to the bit; what is a function of single values is done by tables.
 
     Args:
         policy: sub-policies, lists of [operation, probability, level 0 to 9]; by default the 25 found on ImageNet.
@@ -67,18 +71,18 @@ class AutoAugment(Transform):
         self.policy = [[_step(entry) for entry in _filled(sub_policy)] for sub_policy in _filled(policy)]
 
     def __call__(self, image, rng):
-        picture = Image.fromarray(image)
+        picture = Toned(image)
         for operation, probability, magnitude in self.policy[rng.integers(len(self.policy))]:
             if rng.random() < probability:
                 sign = -1 if operation.signed and rng.random() < 0.5 else 1
                 picture = operation.apply(picture, sign * magnitude)
-        return np.array(picture)
+        return picture
 
 
 class _Operation(NamedTuple):
     """What an operation does to a picture, its magnitude at levels 0 and 9, and whether its sign is drawn."""
 
-    apply: Callable[[Image.Image, float], Image.Image]
+    apply: Callable[[Toned, float], Toned]
     weakest: float = 0.0
     strongest: float = 0.0
     signed: bool = False
@@ -104,27 +108,62 @@ def _step(entry) -> tuple[_Operation, float, float]:
     return operation, fraction(f"the probability of {name}", probability), magnitude
 
 
-def _affine(picture: Image.Image, matrix: Sequence[float]) -> Image.Image:
-    """The picture whose point (x, y) shows (a x + b y + c, d x + e y + f) of the original."""
-    return picture.transform(picture.size, Image.Transform.AFFINE, matrix, fillcolor=_GREY)
+def _image(picture: Toned) -> Image.Image:
+    return Image.fromarray(np.asarray(picture))
 
 
+def _with_pillow(change: Callable[[Image.Image, float], Image.Image]) -> Callable[[Toned, float], Toned]:
+    return lambda picture, magnitude: Toned(np.array(change(_image(picture), magnitude)))
+
+
+def _affine(matrix: Callable[[float, int, int], Sequence[float]]) -> Callable[[Toned, float], Toned]:
+    """The picture whose point (x, y) shows (a x + b y + c, d x + e y + f) of the original.
+
+    Args:
+        matrix: magnitude, width and height to a, b, c, d, e, f.
+    """
+    return _with_pillow(lambda image, magnitude: image.transform(
+        image.size, Image.Transform.AFFINE, matrix(magnitude, *image.size), fillcolor=_GREY))
+
+
+def _table(values: Callable[[float], np.ndarray]) -> Callable[[Toned, float], Toned]:
+    """The picture after the same table for all three channels."""
+    return lambda picture, magnitude: picture.through(values(magnitude))
+
+
+def _tables(values: Callable[[np.ndarray], np.ndarray]) -> Callable[[Toned, float], Toned]:
+    """The picture after a table for each channel, made from the counts of its values."""
+    return lambda picture, _: picture.through(values(picture.counts()))
+
+
+def _contrast(picture: Toned, gain: float) -> Toned:
+    grey = np.asarray(_image(picture).convert("L"))
+    return picture.through(tones.blended(int(cv2.sumElems(grey)[0] / grey.size + 0.5), 1 + gain))
+
+
+def _sharpness(picture: Toned, gain: float) -> Toned:
+    image = np.asarray(picture)
+    smooth = cv2.filter2D(image, -1, _SMOOTH)
+    for edge in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):       # as Pillow leaves them
+        smooth[edge] = image[edge]
+    return Toned(np.array(Image.blend(Image.fromarray(smooth), Image.fromarray(image), 1 + gain)))
+
+
+_SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
 _LONGEST_SHIFT = 150 / 331      # of a side: the paper's 150 pixels, for its images of 331
 _OPERATIONS = {
-    "ShearX": _Operation(lambda picture, slope: _affine(picture, (1, slope, 0, 0, 1, 0)), 0, 0.3, True),
-    "ShearY": _Operation(lambda picture, slope: _affine(picture, (1, 0, 0, slope, 1, 0)), 0, 0.3, True),
-    "TranslateX": _Operation(lambda picture, share: _affine(picture, (1, 0, share * picture.width, 0, 1, 0)),
-                             0, _LONGEST_SHIFT, True),
-    "TranslateY": _Operation(lambda picture, share: _affine(picture, (1, 0, 0, 0, 1, share * picture.height)),
-                             0, _LONGEST_SHIFT, True),
-    "Rotate": _Operation(lambda picture, degrees: picture.rotate(degrees, fillcolor=_GREY), 0, 30, True),
-    "Color": _Operation(lambda picture, gain: ImageEnhance.Color(picture).enhance(1 + gain), 0, 0.9, True),
-    "Contrast": _Operation(lambda picture, gain: ImageEnhance.Contrast(picture).enhance(1 + gain), 0, 0.9, True),
-    "Brightness": _Operation(lambda picture, gain: ImageEnhance.Brightness(picture).enhance(1 + gain), 0, 0.9, True),
-    "Sharpness": _Operation(lambda picture, gain: ImageEnhance.Sharpness(picture).enhance(1 + gain), 0, 0.9, True),
-    "Posterize": _Operation(lambda picture, bits: ImageOps.posterize(picture, round(bits)), 8, 4),
-    "Solarize": _Operation(lambda picture, threshold: ImageOps.solarize(picture, threshold), 256, 0),
-    "AutoContrast": _Operation(lambda picture, _: ImageOps.autocontrast(picture)),
-    "Equalize": _Operation(lambda picture, _: ImageOps.equalize(picture)),
-    "Invert": _Operation(lambda picture, _: ImageOps.invert(picture)),
+    "ShearX": _Operation(_affine(lambda slope, width, height: (1, slope, 0, 0, 1, 0)), 0, 0.3, True),
+    "ShearY": _Operation(_affine(lambda slope, width, height: (1, 0, 0, slope, 1, 0)), 0, 0.3, True),
+    "TranslateX": _Operation(_affine(lambda share, width, height: (1, 0, share * width, 0, 1, 0)), 0, _LONGEST_SHIFT, True),
+    "TranslateY": _Operation(_affine(lambda share, width, height: (1, 0, 0, 0, 1, share * height)), 0, _LONGEST_SHIFT, True),
+    "Rotate": _Operation(_with_pillow(lambda image, degrees: image.rotate(degrees, fillcolor=_GREY)), 0, 30, True),
+    "Color": _Operation(_with_pillow(lambda image, gain: ImageEnhance.Color(image).enhance(1 + gain)), 0, 0.9, True),
+    "Contrast": _Operation(_contrast, 0, 0.9, True),
+    "Brightness": _Operation(_table(lambda gain: tones.blended(0, 1 + gain)), 0, 0.9, True),
+    "Sharpness": _Operation(_sharpness, 0, 0.9, True),
+    "Posterize": _Operation(_table(tones.posterized), 8, 4),
+    "Solarize": _Operation(_table(tones.solarized), 256, 0),
+    "AutoContrast": _Operation(_tables(tones.stretched)),
+    "Equalize": _Operation(_tables(tones.equalized)),
+    "Invert": _Operation(_table(lambda _: tones.VALUES[::-1])),
 }

@@ -1,7 +1,9 @@
 """Image operators under PaddleClas's names, as functions of (image, rng).
 
-An image is uint8 [H, W, 3] until NormalizeImage makes it float32. `rng` is a numpy Generator that belongs to this one
-visit of this one image, so a picture's augmentation does not depend on workers, ranks or restarts.
+An image is uint8 [H, W, 3] until NormalizeImage makes it float32. An operator may put work off, for the next one to do less
+of it: DecodeImage may return a JpegPicture, AutoAugment returns a Toned; np.asarray does the work. `rng` is a numpy
+Generator that belongs to this one visit of this one image, so a picture's augmentation does not depend on workers, ranks or
+restarts.
 """
 from __future__ import annotations
 
@@ -12,11 +14,13 @@ from collections.abc import Mapping, Sequence
 import cv2
 import numpy as np
 
-from dedup.images import decode_colour, read_bytes
+from dedup.images import read_bytes
 
 from ..checks import numbers, positive
 from ..errors import InputError, located
 from ..registry import Registry
+from .decode import FASTEST, JpegPicture, decode_any, ordinary_jpeg
+from .tones import Toned
 
 TRANSFORMS = Registry("transform")
 _INTERPOLATION = {"nearest": cv2.INTER_NEAREST, "bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC,
@@ -24,10 +28,12 @@ _INTERPOLATION = {"nearest": cv2.INTER_NEAREST, "bilinear": cv2.INTER_LINEAR, "b
 
 
 class Transform:
-    """One operator. `geometric` ones move pixels and treat all channels alike; `random` ones use the rng."""
+    """One operator. `geometric` ones move pixels and treat all channels alike; `random` ones use the rng. `takes` is what
+    the operator can be given besides an array."""
 
     geometric = False
     random = False
+    takes: tuple[type, ...] = ()
 
     def __call__(self, image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         raise NotImplementedError(f"{type(self).__name__} does not define what it does to an image")
@@ -35,7 +41,7 @@ class Transform:
 
 @TRANSFORMS.register
 class DecodeImage(Transform):
-    """Reads a file into uint8 [H, W, 3], orientation tag applied; what OpenCV cannot read, Pillow may.
+    """Reads a file into uint8 [H, W, 3], orientation tag applied; see `ssld.data.decode` for who decodes it.
 
     Args:
         to_rgb: channel order of the result, RGB (true) or BGR.
@@ -46,12 +52,13 @@ class DecodeImage(Transform):
         if channel_first:
             raise InputError("channel_first is not supported here; put ToCHWImage at the end of transform_ops.")
         self.to_rgb = to_rgb
+        self.decode_jpeg = FASTEST
 
     def __call__(self, file, rng):
-        """uint8 [H, W, 3] in BGR order, as OpenCV decodes it; Compose swaps the channels where it is cheapest."""
+        """uint8 [H, W, 3] RGB, or the JpegPicture that will be; Compose swaps the channels where it is cheapest."""
         encoded = read_bytes(file)
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR)
-        return np.ascontiguousarray(decode_colour(encoded).pixels[:, :, ::-1]) if image is None else image
+        header = ordinary_jpeg(encoded)
+        return decode_any(encoded) if header is None else JpegPicture(encoded, header, self.decode_jpeg)
 
 
 @TRANSFORMS.register
@@ -88,6 +95,7 @@ class CropImage(Transform):
     """The central `size` x `size` pixels (or [width, height]); a smaller image is an error that says so."""
 
     geometric = True
+    takes = (JpegPicture,)
 
     def __init__(self, size):
         self.size = _pair("size", size)
@@ -117,6 +125,7 @@ class RandCropImage(Transform):
     """
 
     geometric = random = True
+    takes = (JpegPicture,)
 
     def __init__(self, size, scale: Sequence[float] = (0.08, 1.0), ratio: Sequence[float] = (3 / 4, 4 / 3),
                  use_log_aspect: bool = False, interpolation: str = "bilinear"):
@@ -176,6 +185,8 @@ class NormalizeImage(Transform):
         order: accepted for PaddleClas's sake and without effect; ToCHWImage decides the layout.
     """
 
+    takes = (Toned,)
+
     def __init__(self, scale="1.0/255.0", mean: Sequence[float] = (0.485, 0.456, 0.406),
                  std: Sequence[float] = (0.229, 0.224, 0.225), order: str = ""):
         if min(numbers("std", std, 3)) <= 0:
@@ -184,13 +195,20 @@ class NormalizeImage(Transform):
         self.tables = [((pixels - m) / s).astype(np.float32) for m, s in zip(numbers("mean", mean, 3), std)]
 
     def __call__(self, image, rng):
+        tables = self.tables
+        if isinstance(image, Toned):
+            image, tables = image.image, self._after(image.tables)
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             raise InputError(f"NormalizeImage takes uint8 [H, W, 3], found {image.dtype} {list(image.shape)}; put it before "
                              "ToCHWImage, once.")
         planes = np.empty((3, *image.shape[:2]), np.float32)
-        for plane, channel, table in zip(planes, cv2.split(image), self.tables):
+        for plane, channel, table in zip(planes, cv2.split(image), tables):
             cv2.LUT(channel, table, dst=plane)
         return planes.transpose(1, 2, 0)            # a view: ToCHWImage undoes it without a copy
+
+    def _after(self, tones: np.ndarray | None) -> list[np.ndarray]:
+        """The tables for an image that goes through others first."""
+        return self.tables if tones is None else [table[tone] for table, tone in zip(self.tables, tones)]
 
 
 @TRANSFORMS.register
@@ -202,7 +220,7 @@ class ToCHWImage(Transform):
 
 
 class _SwapChannels(Transform):
-    """RGB to BGR or back."""
+    """RGB to BGR."""
 
     def __call__(self, image, rng):
         return np.ascontiguousarray(image[:, :, ::-1])
@@ -211,15 +229,15 @@ class _SwapChannels(Transform):
 class Compose:
     """A list of operators from file to array.
 
-    OpenCV decodes to BGR. Geometry does not mind the order of channels, so the swap to RGB waits until the leading
-    geometric operators have made the picture small.
+    Geometry does not mind the order of channels, so a swap to BGR waits until the leading geometric operators have made
+    the picture small.
     """
 
     def __init__(self, operators: Sequence[Transform]):
         if not operators or not isinstance(operators[0], DecodeImage):
             raise InputError("transform_ops must begin with DecodeImage.")
         self.operators = list(operators)
-        if operators[0].to_rgb:
+        if not operators[0].to_rgb:
             place = 1
             while place < len(operators) and operators[place].geometric:
                 place += 1
@@ -227,10 +245,10 @@ class Compose:
         self.random = any(operator.random for operator in operators)
 
     def __call__(self, file, rng: np.random.Generator) -> np.ndarray:
-        image = file
-        for operator in self.operators:
-            image = operator(image, rng)
-        return image
+        image = self.operators[0](file, rng)
+        for operator in self.operators[1:]:
+            image = operator(image if isinstance(image, operator.takes) else np.asarray(image), rng)
+        return np.asarray(image)
 
 
 def build_transforms(ops: Sequence, where: str) -> Compose:

@@ -3,9 +3,10 @@ import math
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageEnhance, ImageOps
 
 from ssld.data.autoaugment import IMAGENET_POLICY, AutoAugment
+from ssld.data.tones import Toned
 from ssld.data.transforms import build_transforms
 from ssld.errors import InputError
 
@@ -22,9 +23,15 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
+def augmenting(policy=IMAGENET_POLICY):
+    """The transform, with its work done."""
+    transform = AutoAugment(policy)
+    return lambda image, generator: np.asarray(transform(image, generator))
+
+
 def only(name, level):
     """The transform that always applies one operation."""
-    return AutoAugment([[[name, 1.0, level]]])
+    return augmenting([[[name, 1.0, level]]])
 
 
 def luma(image):
@@ -74,6 +81,61 @@ def smoothed(image):
 def agrees(result, *expected, tolerance=0):
     """Whether the result is one of the expected images (two, where a sign is drawn), up to rounding."""
     return min(np.abs(result.astype(float) - e).max() for e in expected) <= tolerance
+
+
+def transformed(image, *matrix):
+    return image.transform(image.size, Image.Transform.AFFINE, matrix, fillcolor=(GREY,) * 3)
+
+
+PILLOW = {                      # the operation, its magnitude at levels 0 and 9, and whether it has a sign
+    "ShearX": (lambda image, slope: transformed(image, 1, slope, 0, 0, 1, 0), 0, 0.3, True),
+    "ShearY": (lambda image, slope: transformed(image, 1, 0, 0, slope, 1, 0), 0, 0.3, True),
+    "TranslateX": (lambda image, share: transformed(image, 1, 0, share * image.width, 0, 1, 0), 0, 150 / 331, True),
+    "TranslateY": (lambda image, share: transformed(image, 1, 0, 0, 0, 1, share * image.height), 0, 150 / 331, True),
+    "Rotate": (lambda image, degrees: image.rotate(degrees, fillcolor=(GREY,) * 3), 0, 30, True),
+    "Color": (lambda image, gain: ImageEnhance.Color(image).enhance(1 + gain), 0, 0.9, True),
+    "Contrast": (lambda image, gain: ImageEnhance.Contrast(image).enhance(1 + gain), 0, 0.9, True),
+    "Brightness": (lambda image, gain: ImageEnhance.Brightness(image).enhance(1 + gain), 0, 0.9, True),
+    "Sharpness": (lambda image, gain: ImageEnhance.Sharpness(image).enhance(1 + gain), 0, 0.9, True),
+    "Posterize": (lambda image, bits: ImageOps.posterize(image, round(bits)), 8, 4, False),
+    "Solarize": (ImageOps.solarize, 256, 0, False),
+    "AutoContrast": (lambda image, _: ImageOps.autocontrast(image), 0, 0, False),
+    "Equalize": (lambda image, _: ImageOps.equalize(image), 0, 0, False),
+    "Invert": (lambda image, _: ImageOps.invert(image), 0, 0, False),
+}
+
+
+def by_pillow(image, steps, generator):
+    """A sub-policy on a Pillow image, with the same draws."""
+    for name, probability, level in steps:
+        function, weakest, strongest, signed = PILLOW[name]
+        if generator.random() < probability:
+            sign = -1 if signed and generator.random() < 0.5 else 1
+            image = function(image, sign * (weakest + (strongest - weakest) * level / 9))
+    return image
+
+
+@pytest.mark.parametrize("level", range(10))
+@pytest.mark.parametrize("name", PILLOW)
+def test_the_pixels_are_those_of_pillow(name, level):
+    for seed, size in enumerate([(40, 56), (41, 33), (3, 3), (2, 7), (1, 1)]):
+        image = picture(*size, seed)
+        result, expected = only(name, level)(image, rng(seed)), rng(seed)
+        expected.integers(1)
+        assert np.array_equal(result, np.asarray(by_pillow(Image.fromarray(image), [(name, 1.0, level)], expected)))
+
+
+def test_pairs_of_operations_have_the_pixels_of_pillow_and_draw_as_often():
+    """All pairs of operations, so that tables come before, after and between what moves and mixes pixels."""
+    image = picture(24, 31)
+    for number, first in enumerate(PILLOW):
+        for second in PILLOW:
+            for steps in ([(first, 0.7, 6), (second, 0.9, 7)], [(first, 1.0, 5), (second, 1.0, 8), (first, 1.0, 4)]):
+                ours, plain = rng(number), rng(number)
+                result = augmenting([steps])(image, ours)
+                plain.integers(1)
+                assert np.array_equal(result, np.asarray(by_pillow(Image.fromarray(image), steps, plain))), steps
+                assert ours.random() == plain.random()
 
 
 def test_invert_turns_every_value_round():
@@ -143,24 +205,24 @@ def test_both_signs_are_drawn_equally_often(name):
 
 
 def test_equal_generators_give_equal_images():
-    image, augment = picture(), AutoAugment()
+    image, augment = picture(), augmenting()
     for seed in range(30):
         assert np.array_equal(augment(image, rng(seed)), augment(image, rng(seed)))
 
 
 def test_different_generators_give_many_different_images():
-    image, augment = picture(), AutoAugment()
+    image, augment = picture(), augmenting()
     assert len({augment(image, rng(seed)).tobytes() for seed in range(60)}) > 15
 
 
 def test_probability_zero_leaves_the_image_alone():
     never = [[(name, 0.0, level) for name, _, level in sub_policy] for sub_policy in IMAGENET_POLICY]
-    augment = AutoAugment(never)
+    augment = augmenting(never)
     assert all(np.array_equal(augment(picture(), rng(seed)), picture()) for seed in range(60))
 
 
 def test_an_operation_is_applied_with_its_probability():
-    image, augment = picture(8, 8), AutoAugment([[["Invert", 0.3, 0]]])
+    image, augment = picture(8, 8), augmenting([[["Invert", 0.3, 0]]])
     changed = sum(not np.array_equal(augment(image, rng(seed)), image) for seed in range(1000))
     assert 225 <= changed <= 375                        # 300 expected, five standard deviations of 14.5
 
@@ -169,9 +231,9 @@ def test_sub_policies_are_drawn_uniformly():
     """Each of the 25 is replaced by one that leaves its own number in the image."""
     augment = AutoAugment([[["Solarize", 1.0, 9]] for _ in IMAGENET_POLICY])
     for number, sub_policy in enumerate(augment.policy):
-        sub_policy[0] = (sub_policy[0][0]._replace(apply=lambda image, _, n=number: np.full((1, 1, 3), n)), 1.0, 0.0)
+        sub_policy[0] = (sub_policy[0][0]._replace(apply=lambda image, _, n=number: Toned(np.full((1, 1, 3), n))), 1.0, 0.0)
     generator = rng()
-    drawn = [int(augment(picture(2, 2), generator)[0, 0, 0]) for _ in range(5000)]
+    drawn = [int(np.asarray(augment(picture(2, 2), generator))[0, 0, 0]) for _ in range(5000)]
     counts = np.bincount(drawn, minlength=25)
     assert len(counts) == 25
     assert abs(counts - 200).max() < 70                 # 200 expected, five standard deviations of 13.9
@@ -179,20 +241,20 @@ def test_sub_policies_are_drawn_uniformly():
 
 def test_both_operations_of_a_sub_policy_are_applied_in_their_order():
     image = picture()
-    result = AutoAugment([[["Invert", 1.0, 0], ["Posterize", 1.0, 9]]])(image, rng())
+    result = augmenting([[["Invert", 1.0, 0], ["Posterize", 1.0, 9]]])(image, rng())
     assert agrees(result, (255 - image) >> 4 << 4)
 
 
 @pytest.mark.parametrize("size", [(40, 56), (1, 1), (2, 7), (224, 224)])
 def test_shape_and_type_stay(size):
-    image, augment = picture(*size), AutoAugment()
+    image, augment = picture(*size), augmenting()
     for seed in range(40):
         result = augment(image, rng(seed))
-        assert result.shape == image.shape and result.dtype == np.uint8 and result.flags.writeable
+        assert result.shape == image.shape and result.dtype == np.uint8
 
 
 def test_the_input_is_not_modified():
-    image, augment = picture(), AutoAugment()
+    image, augment = picture(), augmenting()
     for seed in range(40):
         augment(image, rng(seed))
     assert np.array_equal(image, picture())
@@ -211,6 +273,16 @@ def test_the_imagenet_policy_has_25_pairs_within_the_search_space():
 
 def test_yaml_knows_it_by_name():
     assert build_transforms(["DecodeImage", "AutoAugment"], "ops").random
+
+
+def test_normalising_goes_through_the_tables_at_once_with_the_same_result():
+    """What AutoAugment puts off, NormalizeImage does."""
+    ops = ["DecodeImage", "AutoAugment", "NormalizeImage", "ToCHWImage"]
+    augment, (_, _, normalise, planes) = AutoAugment(), build_transforms(ops, "ops").operators
+    for seed in range(80):
+        at_once = planes(normalise(augment(picture(), rng(seed)), None), None)
+        in_turn = planes(normalise(np.asarray(augment(picture(), rng(seed))), None), None)
+        assert np.array_equal(at_once, in_turn)
 
 
 def test_it_sees_red_green_and_blue_in_their_order(tmp_path):

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from ssld.data import decode
 from ssld.data import transforms as t
 from ssld.data.dataset import ImageNetDataset  # noqa: F401  (registers what a run registers)
 from ssld.data.transforms import build_transforms
@@ -52,6 +53,41 @@ def test_images_are_upright_after_their_orientation_tag(tmp_path, rng):
     picture.save(tmp_path / "turned.jpg", exif=exif, quality=95)
     pixels = build_transforms([{"DecodeImage": {}}], "here")(tmp_path / "turned.jpg", rng)
     assert pixels.shape == (40, 20, 3) and pixels[5, 10, 0] > 200 and pixels[35, 10, 2] > 200
+
+
+@pytest.fixture
+def photograph(tmp_path):
+    """A JPEG file of 90 x 67 pixels, and its pixels as OpenCV reads them, RGB."""
+    noise = cv2.resize(np.random.default_rng(1).integers(0, 256, (9, 12, 3), dtype=np.uint8), (90, 67))
+    cv2.imwrite(str(tmp_path / "photograph.jpg"), noise)
+    return tmp_path / "photograph.jpg", cv2.imread(str(tmp_path / "photograph.jpg"))[:, :, ::-1]
+
+
+@pytest.mark.parametrize("to_rgb", [True, False])
+@pytest.mark.parametrize("ops", [
+    [{"RandCropImage": {"size": 24}}, "RandFlipImage"], [{"CropImage": {"size": 30}}], ["RandFlipImage"], [],
+    [{"ResizeImage": {"resize_short": 40}}, {"CropImage": {"size": 32}}],
+    [{"RandCropImage": {"size": 24}}, {"CropImage": {"size": 9}}]])
+@pytest.mark.parametrize("decoder", [decode.with_pillow, decode.FASTEST])
+def test_decoding_what_is_needed_gives_the_pixels_of_decoding_everything(photograph, ops, to_rgb, decoder):
+    file, pixels = photograph
+    pipeline = build_transforms([{"DecodeImage": {"to_rgb": to_rgb}}, *ops], "here")
+    pipeline.operators[0].decode_jpeg = decoder
+    operators = build_transforms(["DecodeImage", *ops], "here").operators[1:]
+    for seed in range(12):
+        image, ours, plain = pixels, np.random.default_rng(seed), np.random.default_rng(seed)
+        for operator in operators:
+            image = operator(np.ascontiguousarray(image), plain)
+        np.testing.assert_array_equal(pipeline(file, ours), image if to_rgb else image[:, :, ::-1])
+        assert ours.random() == plain.random()
+
+
+def test_a_file_that_is_cut_off_is_read_as_opencv_reads_it(photograph, tmp_path, rng):
+    encoded = photograph[0].read_bytes()
+    cut = encoded[:len(encoded) * 2 // 3]
+    (tmp_path / "cut.jpg").write_bytes(cut)
+    result = build_transforms(["DecodeImage"], "here")(tmp_path / "cut.jpg", rng)
+    np.testing.assert_array_equal(result, cv2.imdecode(np.frombuffer(cut, np.uint8), cv2.IMREAD_COLOR)[:, :, ::-1])
 
 
 @pytest.mark.parametrize("name, mode", [("grey.png", "L"), ("alpha.png", "RGBA"), ("moving.gif", "P"), ("cmyk.jpg", "CMYK")])
