@@ -11,7 +11,7 @@ from dedup.files import sha256_file, write_json
 from .. import build
 from ..config import Config
 from ..data.dataset import Visit
-from ..teachers.engines import OneDNNProgram
+from ..teachers.onednn import OneDNNProgram
 from ..train.run import trained_student
 from .student import export_student
 
@@ -29,7 +29,7 @@ def export(config: Config, out: str, weights: str | None = None, use: str = "cla
     measure = build.evaluator(config)
     size = tuple(measure.dataset[Visit(0, 0)]["image"].shape[1:])
     arch = {key: value for key, value in config.section("Arch")["student"].items()
-            if key not in ("pretrained", "pretrained_part", "trainable", "lr_mult_list", "use_ssld")}
+            if key not in ("pretrained", "pretrained_part", "trainable", "lr_mult_list", "use_ssld", "engine")}
     source = {"weights": str(file), "sha256": sha256_file(file), "config": config.data}
     files = export_student(network, arch, out, size, source, use)
     program = OneDNNProgram(Path(out) / "inference")
