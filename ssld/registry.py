@@ -7,6 +7,7 @@ import inspect
 import pkgutil
 from collections.abc import Iterable, Mapping
 
+from .annotations import check_types
 from .errors import InputError, located
 
 
@@ -31,12 +32,13 @@ def check_arguments(target, given: Iterable[str], where: str, injected: Iterable
 
     Args:
         target: class or function about to be called.
-        given: names that come from the user.
+        given: names that come from the user; of a mapping to values, the types of these are compared as well.
         where: file and section, to open the error with.
         injected: names that the program supplies itself; the user may not.
 
     Raises:
-        InputError: a name that `target` does not take, or one that it needs and nobody gives.
+        InputError: a name that `target` does not take, one that it needs and nobody gives, or a value of another type
+            than the signature's.
     """
     parameters = inspect.signature(target).parameters
     injected = set(injected)
@@ -44,6 +46,8 @@ def check_arguments(target, given: Iterable[str], where: str, injected: Iterable
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     if not takes_any:
         check_keys(given, options, where)
+    if isinstance(given, Mapping):
+        check_types(parameters, given, where)
     for name in options - set(given):
         parameter = parameters[name]
         if parameter.default is parameter.empty:

@@ -2,15 +2,16 @@ from __future__ import annotations
 
 import pytest
 
-from ssld.checks import fraction, not_negative, numbers, one_of, positive, positive_int
+from ssld.checks import below_one, fraction, not_negative, numbers, one_of, positive, positive_int
 from ssld.errors import InputError
 
-NAN = float("nan")
+NAN, INF = float("nan"), float("inf")
 
 
 @pytest.mark.parametrize("check, good, bad", [
-    (positive, [1, 0.5, 1e-9], [0, -1, NAN, "1", True, None]),
-    (not_negative, [0, 0.0, 3], [-1e-9, NAN, "0", False, None]),
+    (positive, [1, 0.5, 1e-9], [0, -1, NAN, INF, "1", True, None]),
+    (not_negative, [0, 0.0, 3], [-1e-9, NAN, INF, "0", False, None]),
+    (below_one, [0, 0.5, 0.9999], [1, 1.0, -0.1, NAN, True, "0.5", None]),
     (positive_int, [1, 7], [0, -1, 1.0, True, "3"]),
     (fraction, [0, 1, 0.5], [-0.1, 1.1, NAN, True, "0.5"]),
     (numbers, [[1, 2.5], (3,), []], [1, "12", [True], ["1"], None]),

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from dedup.lists import UNLABELLED, Paths, read_list
 
 from ..arrays import read_arrays, write_arrays
 from ..errors import InputError
+from .presence import plain, present
 
 _LIST = "list_sha256"           # entry of a columns file: the list it was made for
 _SHOWN = 10                     # how many bad lines an error lists
@@ -157,14 +159,23 @@ def refuse_overlap(train: Manifest, evaluation: Manifest) -> None:
     Raises:
         InputError: with the first pairs.
     """
-    known = {str(evaluation.file(row)): row for row in range(len(evaluation))}
-    shared = {row: known[str(train.file(row))] for row in range(len(train)) if str(train.file(row)) in known}
+    shared = same_paths(train, evaluation)
     if not shared and len(train) <= _BYTES_COMPARED:
         shared = same_bytes(train, evaluation)
     if shared:
         pairs = "".join(f"\n  {train.place(a)} is {evaluation.place(b)}" for a, b in list(shared.items())[:_SHOWN])
         raise InputError(f"{len(shared)} images of the training list are in the evaluation list too, so the accuracy would "
                          f"mean nothing:{pairs}\nRemove them; `ssld expand` finds edited copies as well.")
+
+
+def same_paths(train: Manifest, evaluation: Manifest) -> dict[int, int]:
+    """Row in `train` -> row in `evaluation`, where both name one file."""
+    known = {_absolute(evaluation, row): row for row in range(len(evaluation))}
+    below = os.path.join(_absolute(train), "")
+    as_listed = Paths.of(name[len(below):] for name in known if name.startswith(below))
+    suspects = np.flatnonzero(train.path.isin(as_listed) | ~plain(train.path)).tolist()
+    found = {row: known.get(_absolute(train, row)) for row in suspects}
+    return {row: match for row, match in found.items() if match is not None}
 
 
 def same_bytes(train: Manifest, evaluation: Manifest) -> dict[int, int]:
@@ -176,6 +187,17 @@ def same_bytes(train: Manifest, evaluation: Manifest) -> dict[int, int]:
     return {row: match for row, match in found.items() if match is not None}
 
 
+def missing_files(manifest: Manifest) -> np.ndarray:
+    """Rows whose image file does not exist: int array."""
+    return np.flatnonzero(~present(manifest.root, manifest.path))
+
+
+def _absolute(manifest: Manifest, row: int | None = None) -> str:
+    """The root, or the file of a row, in the one spelling that pathlib leaves of it."""
+    root = Path(os.path.abspath(manifest.root))
+    return str(root if row is None else root / manifest.path[row])
+
+
 def _digest(manifest: Manifest, row: int) -> bytes:
     return sha256_of(read_bytes(manifest.file(row)))
 
@@ -183,11 +205,6 @@ def _digest(manifest: Manifest, row: int) -> bytes:
 def _sizes(manifest: Manifest) -> np.ndarray:
     """Bytes of every image file, -1 where there is none; int64 [N]."""
     return np.fromiter((size_in_bytes(manifest.file(row)) for row in range(len(manifest))), np.int64, len(manifest))
-
-
-def missing_files(manifest: Manifest) -> np.ndarray:
-    """Rows whose image file does not exist: int array."""
-    return np.flatnonzero(_sizes(manifest) < 0)
 
 
 def _read_columns(columns_file: Path, file: Path) -> dict[str, np.ndarray]:

@@ -23,10 +23,12 @@ class Frozen:
         trainable: prefixes of parameter names; "classifier" stands for the last linear layer.
 
     Raises:
-        InputError: a prefix that fits no parameter.
+        InputError: no list of prefixes, or one that fits no parameter.
     """
 
     def __init__(self, network: nn.Layer, trainable: Sequence[str]):
+        if not isinstance(trainable, (list, tuple)) or not all(isinstance(name, str) for name in trainable):
+            raise InputError(f"trainable must be a list of parameter prefixes such as [classifier], not {trainable!r}.")
         self.network = network
         self.trainable = [stages_of(network).classifier if name == CLASSIFIER else name for name in trainable]
         names = [name for name, _ in network.named_parameters()]

@@ -7,7 +7,7 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ..errors import InputError
+from ..checks import below_one
 
 
 class EMA:
@@ -19,9 +19,7 @@ class EMA:
     """
 
     def __init__(self, network: nn.Layer, decay: float = 0.9999):
-        if not 0 <= decay < 1:
-            raise InputError(f"EMA.decay must lie in [0, 1), not {decay!r}.")
-        self.network, self.decay = network, decay
+        self.network, self.decay = network, below_one("EMA.decay", decay)
         self.average = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
 
     @paddle.no_grad()
@@ -44,14 +42,18 @@ class EMA:
         finally:
             self._assign(own)
 
+    def state_dict(self) -> dict[str, paddle.Tensor]:
+        """The averages themselves, under the network's names."""
+        return self.average
+
     def state(self) -> dict[str, np.ndarray]:
         """The averages as arrays."""
         return {name: tensor.numpy() for name, tensor in self.average.items()}
 
     def restore(self, state: dict[str, np.ndarray]) -> None:
         """Take over what `state` returned."""
-        for name, value in state.items():
-            self.average[name].set_value(value)
+        for name, average in self.average.items():
+            average.set_value(state[name])
 
     def _assign(self, values) -> None:
         for name, tensor in self.network.state_dict().items():

@@ -7,12 +7,13 @@ import numpy as np
 import paddle
 from paddle import nn
 
-from ..checks import not_negative
+from ..checks import below_one, not_negative, positive
 from ..errors import InputError
 from ..registry import Registry, check_arguments
 from .param_groups import exempt_from_decay
 
 OPTIMIZERS = Registry("optimizer")
+_MASTERS = "master_weights"     # Paddle's entry in an optimizer's state
 
 
 @OPTIMIZERS.register
@@ -20,7 +21,7 @@ def SGD(network: nn.Layer, learning_rate: float, regularizer: Mapping | None = N
         no_weight_decay_name: str = "", one_dim_param_no_weight_decay: bool = False,
         clip_norm: float | None = None) -> paddle.optimizer.Optimizer:
     """Stochastic gradient descent with coupled L2; see Momentum for the keys."""
-    exempt_from_decay(network, no_weight_decay_name.split(), one_dim_param_no_weight_decay)
+    exempt_from_decay(network, _parts(no_weight_decay_name), one_dim_param_no_weight_decay)
     return paddle.optimizer.SGD(learning_rate, trainable(network), weight_decay=_l2(regularizer, weight_decay),
                                 grad_clip=_clip(clip_norm))
 
@@ -44,8 +45,8 @@ def Momentum(network: nn.Layer, learning_rate: float, momentum: float = 0.9, use
         clip_norm: largest global norm of the gradient.
         multi_precision: float32 master weights for float16 parameters.
     """
-    exempt_from_decay(network, no_weight_decay_name.split(), one_dim_param_no_weight_decay)
-    return paddle.optimizer.Momentum(learning_rate, momentum, trainable(network), use_nesterov,
+    exempt_from_decay(network, _parts(no_weight_decay_name), one_dim_param_no_weight_decay)
+    return paddle.optimizer.Momentum(learning_rate, below_one("momentum", momentum), trainable(network), use_nesterov,
                                      weight_decay=_l2(regularizer, weight_decay), grad_clip=_clip(clip_norm),
                                      multi_precision=multi_precision)
 
@@ -55,8 +56,9 @@ def AdamW(network: nn.Layer, learning_rate: float, beta1: float = 0.9, beta2: fl
           weight_decay: float = 0.01, no_weight_decay_name: str = "", one_dim_param_no_weight_decay: bool = False,
           clip_norm: float | None = None, multi_precision: bool = False) -> paddle.optimizer.Optimizer:
     """Adam with decoupled weight decay (arXiv:1711.05101); see Momentum for the keys."""
-    decays = exempt_from_decay(network, no_weight_decay_name.split(), one_dim_param_no_weight_decay)
-    return paddle.optimizer.AdamW(learning_rate, beta1, beta2, epsilon, trainable(network),
+    decays = exempt_from_decay(network, _parts(no_weight_decay_name), one_dim_param_no_weight_decay)
+    return paddle.optimizer.AdamW(learning_rate, below_one("beta1", beta1), below_one("beta2", beta2),
+                                  positive("epsilon", epsilon), trainable(network),
                                   weight_decay=not_negative("weight_decay", weight_decay),
                                   apply_decay_param_fun=decays, grad_clip=_clip(clip_norm),
                                   multi_precision=multi_precision)
@@ -75,31 +77,40 @@ def trainable(network: nn.Layer) -> list:
 
 
 def optimizer_state(optimizer, network: nn.Layer) -> dict[str, np.ndarray]:
-    """An optimizer's accumulators as "parameter name/accumulator" -> array, by the names of `network`.
+    """What an optimizer remembers as arrays, by the names of `network`.
 
-    Paddle names accumulators after a counter that differs from process to process; these names do not.
+    "parameter name/accumulator" are its accumulators, "master_weights/parameter name/..." the float32 weights that it
+    keeps of low-precision parameters. Paddle names both after a counter that differs from process to process; these
+    names do not.
     """
     by_length = sorted(((parameter.name, name) for name, parameter in network.named_parameters()),
                        key=lambda pair: -len(pair[0]))
+    tensors = optimizer.state_dict()
+    masters = {tensor.name: tensor for tensor in tensors.get(_MASTERS, {}).values()}
     state = {}
-    for key, value in optimizer.state_dict().items():
-        if not isinstance(value, paddle.Tensor):
-            continue
-        for paddle_name, name in by_length:         # the longest first: "w_1" is the beginning of "w_10"
-            if key.startswith(f"{paddle_name}_"):
-                state[f"{name}/{key[len(paddle_name) + 1:]}"] = value.numpy()
-                break
+    for prefix, group in (("", tensors), (f"{_MASTERS}/", masters)):
+        for key, value in group.items():
+            name = next((pair for pair in by_length if key.startswith(f"{pair[0]}_")), None)
+            if isinstance(value, paddle.Tensor) and name:       # the longest first: "w_1" is the beginning of "w_10"
+                state[f"{prefix}{name[1]}/{key[len(name[0]) + 1:]}"] = value.numpy()
     return state
 
 
 def restore_optimizer(optimizer, network: nn.Layer, state: Mapping[str, np.ndarray]) -> None:
-    """Give an optimizer the accumulators that `optimizer_state` returned."""
+    """Give an optimizer what `optimizer_state` returned."""
     names = {name: parameter.name for name, parameter in network.named_parameters()}
-    restored = {}
+    restored: dict = {}
+    masters: dict = {}
     for key, value in state.items():
-        name, accumulator = key.rsplit("/", 1)
-        restored[f"{names[name]}_{accumulator}"] = paddle.to_tensor(value)
-    optimizer.set_state_dict(restored)
+        name, ending = key.rsplit("/", 1)
+        tensor, is_master = paddle.to_tensor(value), name.startswith(f"{_MASTERS}/")
+        parameter = names[name[len(_MASTERS) + 1:] if is_master else name]
+        if is_master:                               # accumulators are found by the name of the master weight
+            tensor.name = f"{parameter}_{ending}"
+            masters[parameter] = tensor
+        else:
+            restored[f"{parameter}_{ending}"] = tensor
+    optimizer.set_state_dict({**restored, **({_MASTERS: masters} if masters else {})})
 
 
 def _l2(regularizer: Mapping | None, weight_decay: float | None):
@@ -119,4 +130,10 @@ def _regularizer(name: str, coeff: float):
 
 
 def _clip(clip_norm: float | None):
-    return None if clip_norm is None else nn.ClipGradByGlobalNorm(clip_norm)
+    return None if clip_norm is None else nn.ClipGradByGlobalNorm(positive("clip_norm", clip_norm))
+
+
+def _parts(names: str) -> list[str]:
+    if not isinstance(names, str):
+        raise InputError(f"no_weight_decay_name must be parts of names with spaces between them, not {names!r}.")
+    return names.split()

@@ -1,6 +1,7 @@
 """Learning-rate multipliers and weight decay by parameter, on any network after it is built."""
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 
 import paddle
@@ -14,7 +15,9 @@ from ..models.stages import stages_of
 def apply_lr_multipliers(network: nn.Layer, lr_mult_list: Sequence[float]) -> None:
     """Give each stage of a backbone its own share of the learning rate; head and classifier keep 1.
 
-    Batch-norm scale and shift follow their stage. The multipliers act in any Paddle optimizer.
+    Batch-norm scale and shift follow their stage. The multipliers act in any Paddle optimizer. A list is one of a family:
+    where a small member has no layers for the last of its values, as MobileNetV3_small has blocks for four of five, stderr
+    says so.
 
     Args:
         network: a backbone with a row in `ssld.models.stages`.
@@ -29,6 +32,10 @@ def apply_lr_multipliers(network: nn.Layer, lr_mult_list: Sequence[float]) -> No
                          f"first), found {len(lr_mult_list)}: {list(lr_mult_list)}.")
     for value in lr_mult_list:
         not_negative(f"each value of lr_mult_list ({stages.family}, {len(stages.groups)} values)", value)
+    idle = [place for place, prefixes in enumerate(stages.groups, 1) if not prefixes]
+    if idle:
+        print(f"warning: lr_mult_list: value {', '.join(map(str, idle))} of {len(stages.groups)} acts on nothing, this "
+              f"{stages.family} has no layers there", file=sys.stderr)
     for name, parameter in network.named_parameters():
         group = stages.group_of(name)
         if group is not None:

@@ -10,11 +10,12 @@ import paddle
 
 from ..data.dataset import READABLE, UnreadableImages
 from ..data.loader import in_order
+from ..data.manifest import Manifest
 from ..device import rank, world_size
 from ..errors import InputError
 from ..teachers.engines import Engine
 from .metrics import target_rank, topk_accuracy
-from .parallel import gather_rows
+from .parallel import gather_rows, together
 
 
 class Evaluation(NamedTuple):
@@ -56,23 +57,28 @@ def evaluate(network: Engine, dataset, batch_size: int, num_workers: int = 0, to
         raise InputError(f"{dataset.manifest.source} has no labelled image, so there is no accuracy to measure. Lines must "
                          "be 'path label'.")
     unreadable, found = UnreadableImages(dataset), []
-    for batch in in_order(dataset, batch_size, rank(), world_size(), num_workers):
-        with paddle.no_grad():
-            logits = network(batch["image"]).numpy()
-        label, index = batch["label"].numpy(), batch["index"].numpy()
-        bad = batch["unreadable"].numpy()
-        for place in unreadable.update(bad):
-            print(f"warning: {place} cannot be read; it is left out", file=sys.stderr)
-        if label.max(initial=-1) >= logits.shape[1]:
-            raise InputError(f"{dataset.manifest.place(int(index[label.argmax()]))}: label {label.max()} is out of range, "
-                             f"the network has {logits.shape[1]} classes.")
-        ranks = target_rank(logits, np.maximum(label, 0))
-        ranks[label < 0] = -1
-        found.append(np.stack([np.where(bad == READABLE, index, -1), ranks], 1))
+    with together():
+        for batch in in_order(dataset, batch_size, rank(), world_size(), num_workers):
+            with paddle.no_grad():
+                logits = network(batch["image"]).numpy()
+            for place in unreadable.update(batch["unreadable"].numpy()):
+                print(f"warning: {place} cannot be read; it is left out", file=sys.stderr)
+            found.append(_ranks(dataset.manifest, logits, batch))
     rows = gather_rows(np.concatenate(found))
     rows = rows[np.unique(rows[:, 0], return_index=True)[1]]
     rows = rows[rows[:, 0] >= 0]
+    unreadable.update(np.setdiff1d(np.arange(len(dataset)), rows[:, 0]))        # those of the other processes count too
     labelled = rows[rows[:, 1] >= 0, 1]
     if not len(labelled):
         raise InputError(f"none of the labelled images of {dataset.manifest.source} can be read.")
     return Evaluation(topk_accuracy(labelled, topk), len(labelled), len(rows) - len(labelled), len(dataset) - len(rows))
+
+
+def _ranks(manifest: Manifest, logits: np.ndarray, batch: dict) -> np.ndarray:
+    """Row in the list and rank of the right class of each image, -1 for none; int64 [B, 2]."""
+    label, index = batch["label"].numpy(), batch["index"].numpy()
+    if label.max(initial=-1) >= logits.shape[1]:
+        raise InputError(f"{manifest.place(int(index[label.argmax()]))}: label {label.max()} is out of range, the network has "
+                         f"{logits.shape[1]} classes.")
+    ranks = np.where(label < 0, -1, target_rank(logits, np.maximum(label, 0)))
+    return np.stack([np.where(batch["unreadable"].numpy() == READABLE, index, -1), ranks], 1)

@@ -2,10 +2,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
+import numpy as np
 import paddle
 
-from ..checks import one_of
+from ..checks import one_of, positive
 
 
 class Precision:
@@ -22,10 +24,11 @@ class Precision:
     def __init__(self, use_amp: bool = False, level: str = "O1", dtype: str = "float16", scale_loss: float = 65536.0,
                  use_dynamic_loss_scaling: bool = True):
         self.level, self.dtype = one_of("AMP.level", level, ("O1", "O2")), one_of("AMP.dtype", dtype, ("float16", "bfloat16"))
-        self.enabled = use_amp and paddle.get_device() != "cpu"
+        self.enabled = one_of("AMP.use_amp", use_amp, (True, False)) and paddle.get_device() != "cpu"
         if use_amp and not self.enabled:
             print("warning: AMP.use_amp has no effect on the CPU: nothing is cast", file=sys.stderr)
-        self.scaler = paddle.amp.GradScaler(self.enabled and dtype == "float16", init_loss_scaling=scale_loss,
+        self.scaler = paddle.amp.GradScaler(self.enabled and dtype == "float16",
+                                            init_loss_scaling=positive("AMP.scale_loss", scale_loss),
                                             use_dynamic_loss_scaling=use_dynamic_loss_scaling)
 
     def cast(self):
@@ -40,3 +43,12 @@ class Precision:
         """One optimizer step; a step whose scaled gradients overflowed is left out and the scale lowered."""
         self.scaler.step(optimizer)
         self.scaler.update()
+
+    def state(self) -> dict[str, np.ndarray]:
+        """The loss scale and its counters as arrays; empty when nothing is scaled."""
+        return {name: np.asarray(value) for name, value in self.scaler.state_dict().items()}
+
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+        """Take over what `state` returned."""
+        if state:
+            self.scaler.load_state_dict({name: value if value.ndim else value.item() for name, value in state.items()})

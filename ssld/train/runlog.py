@@ -23,7 +23,6 @@ class RunLog:
 
     def __init__(self, folder: str | Path, resume_step: int = 0, use_visualdl: bool = False):
         self.file = Path(folder) / FILE
-        self.file.parent.mkdir(parents=True, exist_ok=True)
         kept = [event for event in read_events(folder) if event.get("step", 0) <= resume_step] if resume_step else []
         with atomic_write(self.file) as out:
             out.writelines(_line(event) for event in kept)
@@ -34,9 +33,17 @@ class RunLog:
             self._visualdl = LogWriter(logdir=str(Path(folder) / "vdl"))
 
     def write(self, event: str, **values) -> None:
-        """Append one event; numbers under a "step" also become VisualDL scalars."""
-        with open(self.file, "a", encoding="utf-8") as out:
-            out.write(_line({"event": event, "time": round(time.time(), 3), **values}))
+        """Append one event; numbers under a "step" also become VisualDL scalars.
+
+        Raises:
+            InputError: it cannot be written, such as when the disk is full.
+        """
+        try:
+            with open(self.file, "a", encoding="utf-8") as out:
+                out.write(_line({"event": event, "time": round(time.time(), 3), **values}))
+        except OSError as error:
+            raise InputError(f"{self.file} could not be written: {error.strerror}. Checkpoints are unchanged; make room and "
+                             "start the same command again to go on from the last one.") from error
         if self._visualdl and "step" in values:
             for name, value in _flat(values):
                 self._visualdl.add_scalar(f"{event}/{name}", value, values["step"])

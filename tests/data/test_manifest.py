@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from ssld.data.manifest import Manifest, check_labels, describe_rows, missing_files, refuse_overlap
+from ssld.data.manifest import Manifest, check_labels, describe_rows, missing_files, refuse_overlap, same_paths
 from ssld.errors import InputError
 
 
@@ -184,3 +184,24 @@ def test_missing_files_are_found_and_do_not_disturb_the_comparison(two_lists, tm
 def test_a_list_is_not_written_under_a_name_that_promises_compression(scored, tmp_path):
     with pytest.raises(InputError, match="without .gz"):
         scored.write(tmp_path / "list.txt.gz")
+
+
+@pytest.mark.parametrize("spelling", ["val/3.jpg", "./val/3.jpg", "val//3.jpg", "val/./3.jpg"])
+@pytest.mark.parametrize("root", ["", ".", "train/.."])
+def test_the_same_path_is_found_in_any_spelling_of_pathlib(two_lists, tmp_path, spelling, root, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shared = Manifest(root or tmp_path, ["train/0.jpg", spelling, "train/1.jpg"], [0, 0, 0])
+    assert same_paths(shared, two_lists[1]) == {1: 3}
+
+
+def test_absolute_paths_and_nested_roots_are_compared_as_files(two_lists, tmp_path):
+    absolute = Manifest("/elsewhere", ["0.jpg", str(tmp_path / "val" / "5.jpg"), "val/3.jpg"], [0, 0, 0])
+    assert same_paths(absolute, two_lists[1]) == {1: 5}
+    nested = Manifest(tmp_path / "val", ["3.jpg", "0.jpg"], [0, 0])
+    assert same_paths(two_lists[1], nested) == {3: 0, 0: 1} and same_paths(nested, two_lists[1]) == {0: 3, 1: 0}
+    assert same_paths(Manifest("/", [str(tmp_path / "val/3.jpg")[1:]], [0]), two_lists[1]) == {0: 3}
+
+
+def test_one_of_the_copies_in_a_training_list_is_enough_and_each_is_named(two_lists, tmp_path):
+    twice = Manifest(tmp_path, ["val/3.jpg", "train/0.jpg", "val/3.jpg"], [0, 0, 0])
+    assert same_paths(twice, two_lists[1]) == {0: 3, 2: 3}

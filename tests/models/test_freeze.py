@@ -90,3 +90,9 @@ def test_the_fingerprint_notices_a_moved_statistic_and_ignores_the_classifier():
 def test_a_prefix_that_fits_no_parameter_is_refused_with_those_that_would(prefix):
     with pytest.raises(InputError, match=f"begins with '{prefix}'. The network has: fc, stage1, stage2, stage3, stem"):
         Frozen(build_network("SmallResNet", 3), [prefix])
+
+
+@pytest.mark.parametrize("trainable", ["fc", 3, {"fc": 1}, [1]])
+def test_what_is_no_list_of_prefixes_is_refused(trainable):
+    with pytest.raises(InputError, match=r"trainable must be a list of parameter prefixes such as \[classifier\]"):
+        Frozen(build_network("SmallResNet", 3), trainable)

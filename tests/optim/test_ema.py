@@ -80,7 +80,15 @@ def test_a_restored_average_goes_on_as_if_nothing_had_happened(network):
         np.testing.assert_array_equal(again.state()[name], value)
 
 
-@pytest.mark.parametrize("decay", [1.0, -0.1, 1.5])
+@pytest.mark.parametrize("decay", [1.0, -0.1, 1.5, "0.9", None, float("nan")])
 def test_a_decay_outside_0_to_1_is_refused(network, decay):
     with pytest.raises(InputError, match=r"EMA.decay must lie in \[0, 1\)"):
         EMA(network, decay)
+
+
+def test_a_state_that_lacks_a_tensor_is_not_taken_over_in_silence(network):
+    ema = EMA(network, 0.9)
+    state = ema.state()
+    del state["fc.weight"]
+    with pytest.raises(KeyError, match="fc.weight"):
+        ema.restore(state)

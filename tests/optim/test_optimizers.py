@@ -106,7 +106,75 @@ def test_frozen_parameters_are_not_optimized_and_freezing_all_is_refused(network
     ({"regularizer": {"name": "L2", "coeff": -1}}, "regularizer.coeff must be a number of at least 0"),
     ({"regularizer": {"name": "L2", "coeff": 1}, "weight_decay": 1}, "either regularizer or weight_decay"),
     ({"weight_decay": -1}, "weight_decay must be a number of at least 0"),
-    ({"learning_rate": 1}, "has no option 'learning_rate'")])
+    ({"learning_rate": 1}, "has no option 'learning_rate'"),
+    ({"momentum": 1.0}, r"momentum must lie in \[0, 1\), not 1.0"),
+    ({"momentum": "0.9"}, r"momentum must lie in \[0, 1\), not '0.9'"),
+    ({"clip_norm": 0}, "clip_norm must be a number above 0"),
+    ({"clip_norm": "x"}, "clip_norm must be a number above 0"),
+    ({"no_weight_decay_name": ["bn"]}, r"no_weight_decay_name must be parts of names with spaces between them, not \['bn'\]")])
 def test_wrong_options_are_refused_with_the_place(network, options, message):
     with pytest.raises(InputError, match=f"^here.Momentum.*{message}"):
         OPTIMIZERS.build("Momentum", options, "here", network=network, learning_rate=0.1)
+
+
+@pytest.mark.parametrize("options, message", [({"beta1": 1}, r"beta1 must lie in \[0, 1\)"),
+                                              ({"beta2": 2.0}, r"beta2 must lie in \[0, 1\)"),
+                                              ({"epsilon": 0}, "epsilon must be a number above 0"),
+                                              ({"weight_decay": None}, "weight_decay must be a number of at least 0")])
+def test_wrong_options_of_adamw_are_refused(network, options, message):
+    with pytest.raises(InputError, match=f"^here.AdamW.*{message}"):
+        OPTIMIZERS.build("AdamW", options, "here", network=network, learning_rate=0.1)
+
+
+class LowPrecision:
+    """An optimizer whose state has the shape of Paddle's for low-precision parameters, which the CPU cannot step."""
+
+    def __init__(self, network, seed: int):
+        rng, self.tensors, masters = np.random.default_rng(seed), {}, {}
+        for parameter in network.parameters():
+            master = paddle.to_tensor(rng.normal(size=parameter.shape).astype(np.float32))
+            master.name = f"{parameter.name}_fp32_master_0"
+            masters[parameter.name] = master
+            self.tensors[f"{master.name}_velocity_0"] = paddle.to_tensor(rng.normal(size=parameter.shape).astype(np.float32))
+        self.tensors["master_weights"] = masters
+        self.tensors["LR_Scheduler"] = {"last_epoch": 3}
+
+    def state_dict(self):
+        return dict(self.tensors)
+
+    def set_state_dict(self, tensors):
+        self.tensors = tensors
+
+
+def test_master_weights_come_back_under_the_names_that_paddle_looks_for():
+    first, second = (build_network("SmallResNet", 3, width=4) for _ in range(2))      # other names in Paddle's count
+    saved, restored = LowPrecision(first, 1), LowPrecision(second, 2)
+    state = optimizer_state(saved, first)
+    assert all(isinstance(value, np.ndarray) for value in state.values())
+    assert len(state) == 2 * len(first.parameters())
+    restore_optimizer(restored, second, state)
+    expected = saved.state_dict()
+    for mine, theirs in zip(second.parameters(), first.parameters()):
+        master = restored.tensors["master_weights"][mine.name]
+        assert master.name == f"{mine.name}_fp32_master_0" and master.dtype == paddle.float32
+        np.testing.assert_array_equal(master.numpy(), expected["master_weights"][theirs.name].numpy())
+        np.testing.assert_array_equal(restored.tensors[f"{master.name}_velocity_0"].numpy(),
+                                      expected[f"{theirs.name}_fp32_master_0_velocity_0"].numpy())
+
+
+def test_paddles_optimizer_takes_restored_master_weights_over(network):
+    optimizer = Momentum(network, 0.1, multi_precision=True)
+    state = optimizer_state(LowPrecision(network, 1), network)
+    restore_optimizer(optimizer, network, state)
+    assert {tensor.name for tensor in optimizer._master_weights.values()} == {
+        f"{parameter.name}_fp32_master_0" for parameter in network.parameters()}
+    again = {name: value for name, value in optimizer_state(optimizer, network).items() if name.startswith("master_weights/")}
+    assert again.keys() == {name for name in state if name.startswith("master_weights/")}
+    for name, value in again.items():
+        np.testing.assert_array_equal(value, state[name])
+
+
+def test_without_master_weights_none_are_saved_or_restored(network, follow):
+    optimizer = Momentum(network, 0.1, multi_precision=True)                 # float32 parameters need none
+    follow(network, optimizer, 1)
+    assert not [name for name in optimizer_state(optimizer, network) if name.startswith("master_weights")]

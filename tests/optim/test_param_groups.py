@@ -92,3 +92,14 @@ def test_values_that_are_no_factors_are_refused(network, values, message):
 def test_a_backbone_without_known_stages_is_refused_with_its_prefixes():
     with pytest.raises(InputError, match="the stages of AlexNetDY are not known. Its parameters begin with"):
         apply_lr_multipliers(build_network("AlexNet", 3), [1])
+
+
+@pytest.mark.parametrize("name, idle", [("MobileNetV3_small_x0_35", "value 5 of 5"), ("MobileNetV3_large_x0_35", None)])
+def test_a_value_that_acts_on_no_layer_is_said_and_the_others_act(name, idle, capsys):
+    network = build_network(name, 3)
+    apply_lr_multipliers(network, [0.25, 0.25, 0.5, 0.5, 0.75])
+    said = capsys.readouterr().err
+    assert (f"lr_mult_list: {idle} acts on nothing, this MobileNetV3 has no layers there" in said) if idle else not said
+    groups = {stages_of(network).group_of(parameter) for parameter, _ in network.named_parameters()}
+    assert groups == {None, 0, 1, 2, 3} | (set() if idle else {4})
+    assert network.blocks[9].linear_conv.conv.weight.optimize_attr["learning_rate"] == 0.5

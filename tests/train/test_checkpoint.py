@@ -1,5 +1,13 @@
 from __future__ import annotations
 
+import builtins
+import errno
+import io
+import itertools
+import json
+import os
+import shutil
+
 import numpy as np
 import paddle
 import pytest
@@ -15,8 +23,12 @@ def save(tmp_path):
     """Saves a checkpoint whose content follows from its step."""
     def save(step, **options):
         return save_checkpoint(tmp_path, step, {"w": paddle.full([2], float(step))}, {"x": np.arange(step)},
-                               {"epoch": step / 2, "best": None}, **options)
+                               {"epoch": step / 2, "best": best_of(step, options)}, **options)
     return save
+
+
+def best_of(step, options) -> dict:
+    return {"step": step if options.get("best") else 1}
 
 
 def steps(folder) -> list:
@@ -84,6 +96,102 @@ def test_what_a_killed_process_left_half_written_is_no_checkpoint(save, tmp_path
     assert latest_checkpoint(tmp_path).step == 1
     save(2)
     assert latest_checkpoint(tmp_path).step == 2 and not half.exists()
+
+
+class Disk:
+    """Counts what changes the disk; from the `fatal`-th change on each raises what `fault` returns.
+
+    Opening for reading passes. With `lasting`, removals fail too: after kill -9 nothing is tidied up.
+    """
+
+    WRITES = ("mkdir", "symlink", "replace", "rename", "fsync")
+    REMOVALS = ("unlink", "rmdir")
+
+    def __init__(self, patch, fatal, fault, lasting):
+        self.count, self.fatal, self.fault = 0, fatal, fault
+        for name in self.WRITES + (self.REMOVALS if lasting else ()):
+            patch.setattr(os, name, self.counted(getattr(os, name)))
+        patch.setattr(io, "open", self.opened(io.open))
+        patch.setattr(builtins, "open", self.opened(builtins.open))
+
+    def change(self):
+        self.count += 1
+        if self.count >= self.fatal:
+            raise self.fault()
+
+    def counted(self, original):
+        def call(*args, **options):
+            self.change()
+            return original(*args, **options)
+        return call
+
+    def opened(self, original):
+        def call(file, mode="r", *args, **options):
+            if mode[0] in "wax":
+                self.change()
+            return original(file, mode, *args, **options)
+        return call
+
+
+class Killed(BaseException):
+    """Stands for kill -9: no handler of ours catches it, and no tidying up succeeds."""
+
+
+def no_space():
+    return OSError(errno.ENOSPC, "No space left on device")
+
+
+def save_with_faults(save, tmp_path, monkeypatch, fault, lasting, expected):
+    """Save step 3 on fresh runs, with a fault at the 1st, 2nd, ... change of the disk until none is left; yields the runs."""
+    for fatal in itertools.count(1):
+        shutil.rmtree(tmp_path, ignore_errors=True)
+        save(1, best=True)
+        save(2)
+        with monkeypatch.context() as patch:
+            disk = Disk(patch, fatal, fault, lasting)
+            try:
+                save(3, best=True, keep=1)
+            except expected as error:
+                failure = error
+            else:
+                break
+        yield disk.count, failure
+    assert fatal > 10                       # mkdir, three files with their renames, links, ...
+
+
+def test_a_process_may_be_killed_at_every_change_of_the_disk(save, tmp_path, monkeypatch):
+    seen = set()
+    for _ in save_with_faults(save, tmp_path, monkeypatch, Killed, True, Killed):
+        found = latest_checkpoint(tmp_path)
+        assert found.step in (2, 3) and read_state(found.folder)["w"][0] == found.step
+        assert (tmp_path / "latest").resolve() == found.folder.resolve()                # made up for, if need be
+        assert (tmp_path / "best").resolve().name == f"step_0000000{3 if found.step == 3 else 1}"
+        for folder in (tmp_path / "checkpoints").glob("step_*"):
+            assert open_checkpoint(folder).training_state()["x"].size == open_checkpoint(folder).step
+        seen.add(found.step)
+        save(found.step + 1, keep=1)
+        names = {path.name for path in (tmp_path / "checkpoints").iterdir()}
+        assert names == {f"step_0000000{n}" for n in (found.step + 1, 3 if found.step == 3 else 1)}
+    assert seen == {2, 3}
+
+
+def test_a_full_disk_at_any_moment_is_said_and_keeps_a_good_checkpoint(save, tmp_path, monkeypatch):
+    for _, failure in save_with_faults(save, tmp_path, monkeypatch, no_space, False, InputError):
+        assert "step_00000003 could not be written: No space left on device. Earlier checkpoints are unchanged" in str(failure)
+        found = latest_checkpoint(tmp_path)
+        assert found.step in (2, 3) and read_state(found.folder)["w"][0] == found.step
+        assert not list((tmp_path / "checkpoints").glob(".*.tmp"))                       # gives back what it took
+        save(4)
+        assert latest_checkpoint(tmp_path).step == 4
+
+
+def test_a_card_that_names_not_both_files_is_damaged(save, tmp_path):
+    card = save(2) / "checkpoint.json"
+    content = json.loads(card.read_text())
+    del content["sha256"][TRAINING]
+    card.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="step_00000002 is damaged: checkpoint.json cannot be read"):
+        latest_checkpoint(tmp_path)
 
 
 def test_a_full_disk_leaves_earlier_checkpoints_and_says_what_to_do(save, tmp_path, monkeypatch):

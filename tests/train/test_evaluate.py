@@ -112,3 +112,33 @@ def test_no_gradient_is_prepared(network, dataset):
 def test_an_evaluation_reads_as_a_sentence():
     assert str(Evaluation({"top1": 0.5, "top5": 1.0}, 98, 2, 1)) == ("top1 50.00 %, top5 100.00 % of 98 images "
                                                                     "(2 unlabelled, 1 unreadable left out)")
+
+
+@pytest.fixture
+def as_two_processes(monkeypatch):
+    """as_two_processes(measure): what the main one of two processes measures, which share the list."""
+    def run(measure):
+        parts = []
+        monkeypatch.setattr("ssld.train.evaluate.world_size", lambda: 2)
+        for rank in (1, 0):
+            monkeypatch.setattr("ssld.train.evaluate.rank", lambda rank=rank: rank)
+            gather = parts.append if rank else lambda rows: np.concatenate([rows, *parts])
+            monkeypatch.setattr("ssld.train.evaluate.gather_rows", gather)
+            try:
+                result = measure()
+            except TypeError:               # the first one's rows are only kept
+                assert rank
+        return result
+    return run
+
+
+def test_two_processes_measure_what_one_does(network, dataset, as_two_processes):
+    alone = evaluate(network, dataset, 16)
+    assert as_two_processes(lambda: evaluate(network, dataset, 16)) == alone
+
+
+def test_unreadable_images_of_all_processes_count_against_the_limit(network, dataset, listed, as_two_processes):
+    for row in (0, 1, 2, 3, 4, 5, 60, 61, 62, 63, 64):                  # 6 and 5 of 101, where 10 are allowed
+        (listed.parent / "val" / f"{row}.jpg").write_bytes(b"")
+    with pytest.raises(InputError, match="(?s)11 of 101 images cannot be read.*val/0.jpg.*val/60.jpg"):
+        as_two_processes(lambda: evaluate(network, dataset, 16))

@@ -71,3 +71,23 @@ def test_numbers_go_to_visualdl_when_asked(tmp_path):
     log.write("train", step=1, loss=0.5, parts={"CELoss": 0.5})
     log.close()
     assert list((tmp_path / "vdl").glob("*.log")) and len(read_events(tmp_path)) == 1
+
+
+def test_a_full_disk_is_said_and_the_log_stays_readable(logged, monkeypatch):
+    log, before = RunLog(logged, 5), kinds(logged)
+
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("builtins.open", full)
+        with pytest.raises(InputError, match=r"log\.jsonl could not be written: No space left on device\. Checkpoints are "
+                                             "unchanged; make room"):
+            log.write("train", step=6)
+    assert kinds(logged) == before
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file/log\.jsonl could not be written: (Not a directory|File exists)"):
+        RunLog(tmp_path / "file")
