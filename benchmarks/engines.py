@@ -1,31 +1,29 @@
-"""How much faster a frozen teacher runs through paddle.inference with oneDNN than eagerly, and what a whole step gains.
+"""How much faster a frozen network runs through paddle.inference with oneDNN than eagerly, and how far the answers agree.
 
     python benchmarks/engines.py --out benchmarks/results/engines.json
 
-The alternatives take turns in one process, so that whatever else the machine does hits all of them; the figures are
-medians of CPU seconds (all threads) and of wall time, and their ratios. Random weights, pictures in memory.
+The engines take turns in one process, so that whatever else the machine does hits all of them; the figures are medians of
+CPU seconds (all threads) and of wall time of a forward pass, and their ratios to eager execution. Random weights; random
+pictures in memory, which also set the batch-norm statistics. Whole training steps are in step.py.
 """
 from __future__ import annotations
 
 import argparse
-import platform
 import statistics
 import time
-from pathlib import Path
 
 import paddle
+from step import ENGINES, processor
 
 from dedup.files import write_json
 from ssld import __version__, device
-from ssld.distiller import Distiller, Term
-from ssld.methods.js import JSDivLoss
 from ssld.models.zoo import build_network
-from ssld.teachers.engines import EagerEngine, OneDNNEngine
-from ssld.teachers.live import LiveTeacher
+from ssld.teachers.agreement import measure_agreement
+from ssld.teachers.engines import spread_difference
+from ssld.teachers.onednn import runs_bf16
 
-PAIRS = (("ResNet34", "ResNet18", 64, 32), ("ResNet50_vd", "MobileNetV3_large_x1_0", 224, 8),
-         ("ResNet50_vd", "MobileNetV3_small_x0_35", 224, 8))
-ENGINES = {"eager": EagerEngine, "onednn_fp32": OneDNNEngine}
+NETWORKS = (("ResNet34", 64, 32), ("ResNet50_vd", 224, 8), ("MobileNetV3_large_x1_0", 224, 8))
+_SETTLING = 3               # batches that batch norm sees before its statistics are used
 
 
 def measure(alternatives: dict, rounds: int, discard: int = 2) -> dict:
@@ -41,39 +39,28 @@ def measure(alternatives: dict, rounds: int, discard: int = 2) -> dict:
     return {name: {"cpu_s": statistics.median(cpu[name]), "wall_s": statistics.median(wall[name])} for name in alternatives}
 
 
-def step_of(distiller: Distiller, batch: dict):
-    """One training step of a distiller as a function."""
-    optimizer = paddle.optimizer.Momentum(0.01, parameters=distiller.student.parameters())
-
-    def step():
-        loss = distiller(batch).total
-        loss.backward()
-        optimizer.step()
-        optimizer.clear_grad()
-        float(loss)
-    return step
+def network_of(name: str, size: int):
+    """A network of random weights whose statistics are those of random pictures."""
+    paddle.seed(0)
+    network = build_network(name, 1000)
+    with paddle.no_grad():
+        for _ in range(_SETTLING):
+            network(paddle.randn([8, 3, size, size]))
+    return network
 
 
-def run_pair(teacher: str, student: str, size: int, batch_size: int, rounds: int) -> dict:
-    """Forward passes of the teacher alone, and whole distillation steps, with each engine."""
-    image = paddle.randn([batch_size, 3, size, size])
-    network = build_network(teacher, 1000)
-    engines = {name: engine(network) for name, engine in ENGINES.items()}
-    steps = {}
-    for name, engine in engines.items():
-        distiller = Distiller(build_network(student, 1000), LiveTeacher(engine), [Term(JSDivLoss())])
-        distiller.train()
-        steps[name] = step_of(distiller, {"image": image})
-    answers = {name: engine(image).numpy() for name, engine in engines.items()}
-    difference = abs(answers["eager"] - answers["onednn_fp32"]).max() / abs(answers["eager"]).max()
-    result = {"teacher": teacher, "student": student, "size": size, "batch": batch_size,
-              "largest_difference": float(difference),
-              "forward": measure({name: lambda e=engine: e(image) for name, engine in engines.items()}, rounds),
-              "step": measure(steps, rounds)}
-    for what in ("forward", "step"):
-        result[what]["cpu_ratio"] = result[what]["onednn_fp32"]["cpu_s"] / result[what]["eager"]["cpu_s"]
-        result[what]["wall_ratio"] = result[what]["onednn_fp32"]["wall_s"] / result[what]["eager"]["wall_s"]
-    return result
+def run_network(name: str, size: int, batch_size: int, names: list[str], rounds: int) -> dict:
+    """Forward passes of one network by each engine."""
+    network, image = network_of(name, size), paddle.randn([batch_size, 3, size, size])
+    engines = {engine: ENGINES[engine](network) for engine in names}
+    found = measure({engine: lambda run=run: run(image) for engine, run in engines.items()}, rounds)
+    for engine, run in engines.items():
+        found[engine].update(
+            cpu_ratio=found[engine]["cpu_s"] / found["eager"]["cpu_s"],
+            wall_ratio=found[engine]["wall_s"] / found["eager"]["wall_s"],
+            difference=spread_difference(run(image).numpy(), engines["eager"](image).numpy()),
+            agreement=measure_agreement(run, engines["eager"], [image])._asdict())
+    return {"network": name, "size": size, "batch": batch_size, "engines": found}
 
 
 def main() -> None:
@@ -82,13 +69,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     args = parser.parse_args()
     device.start("cpu")
-    pairs = []
-    for pair in PAIRS:
-        pairs.append(run_pair(*pair, args.rounds))
-        print(f"{pair[0]} -> {pair[1]}, {pair[2]} px: forward {pairs[-1]['forward']['cpu_ratio']:.2f}, step "
-              f"{pairs[-1]['step']['cpu_ratio']:.2f} of the CPU time of eager", flush=True)
-        write_json(Path(args.out), {"ssld": __version__, "paddle": paddle.__version__, "cpu": platform.processor(),
-                                    "threads": device.cpu_threads(), "rounds": args.rounds, "pairs": pairs})
+    names = [name for name in ENGINES if name != "onednn_bf16" or runs_bf16()]
+    networks = []
+    for network in NETWORKS:
+        networks.append(run_network(*network, names, args.rounds))
+        ratios = ", ".join(f"{name} {found['cpu_ratio']:.2f}" for name, found in networks[-1]["engines"].items())
+        print(f"{network[0]}, {network[1]} px: CPU time relative to eager: {ratios}", flush=True)
+        write_json(args.out, {"ssld": __version__, "paddle": paddle.__version__, "cpu": processor(),
+                              "threads": device.cpu_threads(), "rounds": args.rounds, "networks": networks})
 
 
 if __name__ == "__main__":

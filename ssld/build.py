@@ -3,15 +3,20 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import paddle
 from paddle import nn
 
-from .checks import positive_int
+from dedup.files import sha256_file
+
+from . import build_fix_stage
+from .checks import one_of, positive_int
 from .config import Config
-from .data.dataset import DATASETS, ImageNetDataset, Visit
+from .data.dataset import DATASETS, ImageNetDataset
 from .data.loader import Loader, StepSampler
 from .data.manifest import check_labels, refuse_overlap
 from .device import is_main, rank, world_size
@@ -19,6 +24,7 @@ from .distiller import Distiller, Term, check_needs
 from .errors import InputError, located
 from .methods import METHODS
 from .models.freeze import Frozen
+from .models.onednn import use_onednn
 from .models.weights import load_weights
 from .models.zoo import build_network, published_weights
 from .optim.ema import EMA
@@ -26,15 +32,17 @@ from .optim.optimizers import OPTIMIZERS
 from .optim.param_groups import apply_lr_multipliers
 from .optim.schedules import SCHEDULES, Schedule
 from .registry import check_arguments, check_keys
-from .teachers.engines import Engine, make_engine
+from .teachers.agreement import Agreement, measure_agreement, settle_precision, spread_images
+from .teachers.engines import BFloat16Engine, Engine, make_engine
 from .teachers.live import LiveTeacher
+from .teachers.record import TeacherIdentity, TeacherRecord
 from .train.evaluate import Evaluation, evaluate
-from .train.fix_stage import check_fix_stage
 from .train.precision import Precision
 from .train.settings import Settings
 from .train.trainer import Trainer
 
 _SURELY_ABOVE_CHANCE = 0.75      # with two or three classes, twice chance says nothing
+STUDENT_ENGINES = ("eager", "onednn")
 SECTIONS = ("Global", "Arch", "Loss", "Optimizer", "DataLoader", "Metric", "AMP", "EMA")
 
 
@@ -50,13 +58,14 @@ def build_student(config: Config, load: bool = True) -> nn.Layer:
     """Arch.student: the network, with its weights if `pretrained` says so, and its learning-rate multipliers.
 
     Keys: name, class_num, pretrained (false, a path, or true: PaddleClas's published weights), pretrained_part ("Student"
-    or "Teacher", where a file holds both), trainable (prefixes; see ssld.models.freeze), lr_mult_list,
-    and whatever the backbone takes.
+    or "Teacher", where a file holds both), trainable (prefixes; see ssld.models.freeze), engine (eager, or onednn: on CPU
+    its wider convolutions train through oneDNN; see ssld.models.onednn), lr_mult_list, and whatever the backbone takes.
     """
     options = _network_options(config, "student")
     multipliers = options.pop("lr_mult_list", None)
-    options.pop("trainable", None)
-    network = _network(options, config.where("Arch", "student"), load)
+    for key in ("trainable", "engine"):
+        options.pop(key, None)
+    network, _ = _network(options, config.where("Arch", "student"), load)
     if multipliers is not None:
         with located(config.where("Arch", "student")):
             apply_lr_multipliers(network, multipliers)
@@ -71,8 +80,10 @@ def build_teacher(config: Config) -> LiveTeacher | None:
     section = config.section("Arch").get("teacher")
     if not section:
         return None
-    network = build_frozen_network(config)
-    return LiveTeacher(make_engine(network, section.get("engine", "auto"), section.get("batch_norm", "running")))
+    engine, batch_norm = section.get("engine", "auto"), section.get("batch_norm", "running")
+    network, file = _frozen_network(config)
+    identity = TeacherIdentity(section["name"], section["class_num"], str(file), sha256_file(file), engine, batch_norm)
+    return LiveTeacher(make_engine(network, engine, batch_norm), identity)
 
 
 def build_frozen_network(config: Config) -> nn.Layer:
@@ -81,6 +92,11 @@ def build_frozen_network(config: Config) -> nn.Layer:
     Raises:
         InputError: no weights are given, or they do not fit.
     """
+    return _frozen_network(config)[0]
+
+
+def _frozen_network(config: Config) -> tuple[nn.Layer, Path]:
+    """The network of Arch.teacher, and the file of its weights."""
     where, options = config.where("Arch", "teacher"), _network_options(config, "teacher")
     for key in ("engine", "batch_norm", "min_top1"):
         options.pop(key, None)
@@ -119,9 +135,11 @@ def build_distiller(config: Config) -> Distiller:
     else:
         _same_class_num(config)
     student = build_student(config)
-    trainable = config.section("Arch")["student"].get("trainable")
+    options = config.section("Arch")["student"]
     with located(config.where("Arch", "student")):
-        frozen = Frozen(student, trainable) if trainable is not None else None
+        frozen = Frozen(student, options["trainable"]) if options.get("trainable") is not None else None
+        if one_of("engine", options.get("engine", "eager"), STUDENT_ENGINES) == "onednn":
+            use_onednn(student)
     return Distiller(student, build_teacher(config), terms, frozen)
 
 
@@ -148,11 +166,11 @@ def has_evaluation(config: Config) -> bool:
     return bool(config.section("DataLoader").get("Eval"))
 
 
-def evaluator(config: Config):
-    """A function from a network (or engine) to its Evaluation on DataLoader.Eval."""
-    dataset = build_dataset(config, "Eval")
+def evaluator(config: Config, dataset=None):
+    """A function from a network (or engine) to its Evaluation on DataLoader.Eval, or on another form of its dataset."""
+    workers = _loading_options(config, "Eval").get("num_workers", 0) if dataset is None else 0
+    dataset = build_dataset(config, "Eval") if dataset is None else dataset
     batch_size = _sampler_options(config, "Eval")["batch_size"]
-    workers = _loading_options(config, "Eval").get("num_workers", 0)
     topk = _topk(config)
 
     def measure(network) -> Evaluation:
@@ -195,11 +213,14 @@ def build_trainer(config: Config) -> Trainer:
     measure = evaluator(config) if has_evaluation(config) else None
     _check_lists(config, model, loader.dataset, measure.dataset if measure else None)
     if settings.fix_resolution:
-        _check_fix_stage(config, model, loader.dataset)
+        build_fix_stage.check(config, model, loader.dataset)
     steps_per_epoch = settings.iter_per_epoch or loader.sampler.steps_per_pass // settings.update_freq
     if not steps_per_epoch:
         raise InputError(f"{config.where('Global')}: update_freq {settings.update_freq} is more than the "
                          f"{loader.sampler.steps_per_pass} batches of an epoch, so an epoch has zero steps.")
+    if settings.fix_resolution and settings.cache_features:
+        model, loader, measure = build_fix_stage.on_features(config, settings, model, loader, measure,
+                                                             partial(evaluator, config))
     schedule = build_schedule(config, settings, steps_per_epoch)
     optimizer = build_optimizer(config, model, schedule(0))
     ema = None
@@ -207,39 +228,73 @@ def build_trainer(config: Config) -> Trainer:
         check_arguments(EMA, config.section("EMA"), config.where("EMA"), injected=["network"])
         with located(config.file):
             ema = EMA(model.student, **config.section("EMA"))
-    return Trainer(model, loader, optimizer, schedule, settings, measure, ema, build_precision(config))
+    return Trainer(model, loader, optimizer, schedule, settings, measure, ema, build_precision(config), _notes(model))
 
 
-def check_teacher(config: Config, teacher: LiveTeacher, measure: Callable[[Engine], Evaluation]) -> Evaluation:
-    """Measure the teacher before it teaches.
+def _notes(model: Distiller) -> dict:
+    """What every checkpoint says about where the run came from."""
+    teacher = model.teacher and model.teacher.identity
+    return {"teacher": {"path": teacher.path, "sha256": teacher.sha256}} if teacher else {}
+
+
+def check_teacher(config: Config, teacher: LiveTeacher, record: TeacherRecord,
+                  measure: Callable[[Engine], Evaluation] | None) -> Evaluation | None:
+    """Settle how the teacher is run, and measure it, before it teaches; what `record` knows is not measured again.
 
     Args:
-        config: for Arch.teacher.
+        config: for Arch.teacher, and the training images on which bfloat16 must agree with float32.
         teacher: to be measured.
-        measure: accuracy of a network on the evaluation list.
+        record: of the run.
+        measure: accuracy of a network on the evaluation list; None where there is no such list.
 
     Raises:
-        InputError: below Arch.teacher.min_top1.
+        InputError: below Arch.teacher.min_top1, or nothing to measure that on.
     """
-    evaluation = measure(teacher.engine)
-    options = config.section("Arch")["teacher"]
-    top1, least, classes = evaluation.accuracy["top1"], options.get("min_top1"), options["class_num"]
+    if isinstance(teacher.engine, BFloat16Engine):
+        settle_precision(teacher.engine, lambda: _agreement(config, teacher.engine, record))
+    if measure is None:
+        if config.section("Arch")["teacher"].get("min_top1") is not None:
+            raise InputError(f"{config.where('Arch', 'teacher')}: min_top1 needs an evaluation list to measure the teacher on. "
+                             "Add DataLoader.Eval.")
+        return None
+    inputs = {**_origin(config, "Eval"), "engine": teacher.engine.name}
+    result, recorded = record.once("accuracy", inputs, lambda: measure(teacher.engine)._asdict())
+    evaluation = Evaluation(**result)
     if is_main():
-        print(f"teacher {options['name']} ({teacher.engine.name}): {evaluation}", flush=True)
-    if least is not None and top1 < least:
-        raise InputError(f"{config.where('Arch', 'teacher')}: the teacher reaches top-1 {top1:.4f}, less than min_top1 "
-                         f"{least}. Are {options['pretrained']} the right weights, and is the list in their class order?")
-    if top1 < min(2 / classes, _SURELY_ABOVE_CHANCE) and is_main():
-        print(f"warning: top-1 {top1:.4f} is hardly above chance (1/{classes}). Check the teacher's weights and the order "
-              "of the classes in the list; Arch.teacher.min_top1 makes this an error.", file=sys.stderr)
+        print(f"teacher {record.teacher.name} ({teacher.engine.name}): {evaluation}"
+              + (f"; measured before, see {record.file}" if recorded else ""), flush=True)
+    _judge_teacher(config, evaluation.accuracy["top1"])
     return evaluation
 
 
-def _check_fix_stage(config: Config, model: Distiller, train: ImageNetDataset) -> None:
-    """What must hold for a Fix stage; see ssld.train.fix_stage."""
-    ops = [_loader_section(config, mode)["dataset"]["transform_ops"] for mode in ("Train", "Eval")]
-    with located(config.file):
-        check_fix_stage(model.student, model.frozen, *ops, train[Visit(0, 0)]["image"].shape[1:])
+def _judge_teacher(config: Config, top1: float) -> None:
+    """Refuse a teacher below min_top1, and warn of one that knows nothing."""
+    options, where = config.section("Arch")["teacher"], config.where("Arch", "teacher")
+    least, classes = options.get("min_top1"), options["class_num"]
+    if least is not None and top1 < least:
+        raise InputError(f"{where}: the teacher reaches top-1 {top1:.4f}, less than min_top1 {least}. Are "
+                         f"{options['pretrained']} the right weights, and is the list in their class order?")
+    if top1 < min(2 / classes, _SURELY_ABOVE_CHANCE) and is_main():
+        print(f"warning: top-1 {top1:.4f} is hardly above chance (1/{classes}). Check the teacher's weights and the order "
+              "of the classes in the list; Arch.teacher.min_top1 makes this an error.", file=sys.stderr)
+
+
+def _agreement(config: Config, engine: BFloat16Engine, record: TeacherRecord) -> Agreement:
+    """How far bfloat16 agrees with float32 on images of the training list."""
+    seed, batch_size = config.section("Global").get("seed", 0), _sampler_options(config, "Train")["batch_size"]
+
+    def measure() -> dict:
+        images = spread_images(build_dataset(config, "Train", seed), batch_size,
+                               _loading_options(config, "Train").get("num_workers", 0))
+        return measure_agreement(engine.candidate, engine.reference, images)._asdict()
+
+    return Agreement(**record.once("agreement", {**_origin(config, "Train"), "seed": seed}, measure)[0])
+
+
+def _origin(config: Config, mode: str) -> dict:
+    """What a measurement on a list depends on."""
+    dataset = _loader_section(config, mode)["dataset"]
+    return {"list": dataset["cls_label_path"], "list_sha256": sha256_file(dataset["cls_label_path"]), "dataset": dataset}
 
 
 def _same_class_num(config: Config) -> None:
@@ -262,15 +317,16 @@ def _network_options(config: Config, part: str) -> dict[str, Any]:
     return dict(options)
 
 
-def _network(options: dict, where: str, load: bool = True) -> nn.Layer:
-    """A network from its options, with its weights."""
+def _network(options: dict, where: str, load: bool = True) -> tuple[nn.Layer, Path | None]:
+    """A network from its options, with its weights, and the file that they came from."""
     pretrained, use_ssld = options.pop("pretrained", False), options.pop("use_ssld", False)
     part = options.pop("pretrained_part", None)
-    network = build_network(where=where, **options)
+    network, file = build_network(where=where, **options), None
     if pretrained and load:
         with located(f"{where}.pretrained"):
-            load_weights(network, published_weights(options["name"], use_ssld) if pretrained is True else pretrained, part)
-    return network
+            wanted = published_weights(options["name"], use_ssld) if pretrained is True else pretrained
+            file = load_weights(network, wanted, part)
+    return network, file
 
 
 def _loader_section(config: Config, mode: str) -> Mapping:

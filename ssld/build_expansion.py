@@ -33,7 +33,8 @@ from .models.features import WithFeatures
 from .models.weights import fingerprint
 from .progress import Progress
 from .registry import check_arguments
-from .teachers.engines import ProgramEngine, make_engine
+from .teachers.engines import make_engine
+from .teachers.program import ProgramEngine
 
 SECTIONS = ("Global", "Engine", "Arch", "Lists", "Remove", "Score", "Select", "Merge")
 _REMOVE_KEYS = ("within_pool", "max_error_fraction", "features")        # besides the parameters of dedup.Options
@@ -190,6 +191,9 @@ def _program_options(program: str, class_num: int, outputs: str = "logits") -> N
 def _plan(config: Config, own: Mapping) -> dict:
     """What the scores depend on, apart from the list."""
     teacher = config.section("Arch")["teacher"]
+    if teacher.get("engine") == "onednn_bf16":
+        raise InputError(f"{config.where('Arch', 'teacher')}: scores are computed in float32; onednn_bf16 is for a teacher in "
+                         "`ssld train`, where it is compared with float32 first. Use engine: auto.")
     weights = sha256_file(f"{teacher['program']}.pdiparams") if "program" in teacher else fingerprint(
         build_frozen_network(config).state_dict())
     network = {key: teacher.get(key) for key in ("name", "program", "outputs", "class_num")}

@@ -72,13 +72,17 @@ class Distiller(nn.Layer):
         """The losses of a batch; see `ssld.outputs`."""
         with paddle.no_grad():
             teacher = self.teacher(batch) if self.teacher is not None else None
-        student = Outputs(self.student(batch["image"]))
+        student = self.ask_student(batch)
         if teacher is not None and teacher.logits.shape != student.logits.shape:
             raise InputError(f"teacher and student disagree on the number of classes: {teacher.logits.shape[-1]} and "
                              f"{student.logits.shape[-1]}. Set class_num of both to that of the teacher's weights.")
         parts = {name: term.method(student, teacher, batch) for name, term in zip(self.names, self.terms)}
         total = sum(term.weight_at(self.epoch) * part for term, part in zip(self.terms, parts.values()))
         return Losses(total, parts, student.logits)
+
+    def ask_student(self, batch: Batch) -> Outputs:
+        """What the student says about a batch."""
+        return Outputs(self.student(batch["image"]))
 
     def train(self):
         """Training mode, except for the frozen part of the student."""

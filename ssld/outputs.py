@@ -5,6 +5,7 @@ A batch is a dict of tensors:
     "label"       int64 [B], -1 = unlabelled
     "index"       int64 [B], row of the image in its manifest
     "soft_label"  float32 [B, class_num], where labels are stored with the images
+    "teacher_logits"  float32 [B, class_num], where a teacher was asked about all images beforehand
 Several crops of one image are simply several rows.
 """
 from __future__ import annotations
@@ -43,3 +44,7 @@ class Losses(NamedTuple):
     total: Tensor
     parts: dict[str, Tensor]
     logits: Tensor
+
+    def detached(self) -> Losses:
+        """The values of the losses alone, without what the gradient and the logits hold in memory."""
+        return Losses(self.total.detach(), {name: part.detach() for name, part in self.parts.items()}, None)

@@ -12,6 +12,7 @@ from ssld.config import Config
 from ssld.errors import InputError
 from ssld.models.weights import save_weights
 from ssld.models.zoo import build_network
+from ssld.teachers.record import TeacherRecord
 
 
 @pytest.fixture
@@ -192,9 +193,14 @@ def constant_teacher(taught, tmp_path):
     return taught
 
 
+def check_teacher(config):
+    teacher = build.build_teacher(config)
+    return build.check_teacher(config, teacher, TeacherRecord("absent", teacher.identity), build.evaluator(config))
+
+
 def test_a_teacher_at_chance_level_is_warned_about_with_its_accuracy(constant_teacher, capsys):
     config = Config(constant_teacher, "run.yaml")
-    evaluation = build.check_teacher(config, build.build_teacher(config), build.evaluator(config))
+    evaluation = check_teacher(config)
     said = capsys.readouterr()
     assert evaluation.accuracy["top1"] == 0.3                   # classes 0, 1 have 3 of the 10 images, 2 and 3 have 2
     assert "top1 30.00 %" in said.out and "warning: top-1 0.3000 is hardly above chance" in said.err
@@ -204,13 +210,13 @@ def test_a_teacher_below_min_top1_stops_the_run(constant_teacher):
     constant_teacher["Arch"]["teacher"]["min_top1"] = 0.5
     config = Config(constant_teacher, "run.yaml")
     with pytest.raises(InputError, match="reaches top-1 0.3000, less than min_top1 0.5"):
-        build.check_teacher(config, build.build_teacher(config), build.evaluator(config))
+        check_teacher(config)
 
 
 def test_a_good_teacher_is_not_warned_about(constant_teacher, tmp_path, capsys):
     (tmp_path / "val.txt").write_text("val/0.jpg 0\nval/4.jpg 0\n")
     config = Config(constant_teacher, "run.yaml")
-    assert build.check_teacher(config, build.build_teacher(config), build.evaluator(config)).accuracy["top1"] == 1.0
+    assert check_teacher(config).accuracy["top1"] == 1.0
     assert not capsys.readouterr().err
 
 
@@ -247,4 +253,42 @@ def test_top_1_is_always_measured():
     ("EMA.decay", 1.0, r"EMA.decay must lie in \[0, 1\)"),
     ("AMP.level", "O3", "AMP.level cannot be 'O3'")])
 def test_a_wrong_value_is_refused_with_the_file(trainer_of, key, value, message):
+    refuse(trainer_of, {key: value}, f"^run.yaml: .*{message}")
+
+
+@pytest.mark.parametrize("key, value, message", [
+    ("Loss.Train", [{"JSDivLoss": {"epsilon": 0.1}}], r"Loss\.Train\[0\]\.JSDivLoss has no option 'epsilon'"),
+    ("Loss.Train", [{"SoftCELoss": {"epsilon": 0.1}}], r"Loss\.Train\[0\]\.SoftCELoss has no option 'epsilon'"),
+    ("Arch.teacher.trainable", ["classifier"], r"Arch\.teacher has no option 'trainable'"),
+    ("Arch.teacher.lr_mult_list", [1, 1, 1, 1], r"Arch\.teacher has no option 'lr_mult_list'")])
+def test_a_soft_target_is_never_smoothed_and_a_teacher_never_trained(trainer_of, taught, key, value, message):
+    refuse(trainer_of, {key: value}, message)
+
+
+def test_labels_are_not_mixed_behind_the_users_back(trainer_of, taught):
+    refuse(trainer_of, {"DataLoader.Train.dataset.batch_transform_ops": [{"MixupOperator": {"alpha": 0.2}}]},
+           "ImageNetDataset has no option 'batch_transform_ops'")
+
+
+def test_a_smoothed_ground_truth_loss_beside_the_teacher_is_refused_when_labels_are_missing(trainer_of, taught, tmp_path):
+    file = tmp_path / "train.txt"
+    file.write_text(file.read_text().replace("train/6.jpg 2", "train/6.jpg"))
+    refuse(trainer_of, {"Loss.Train": [{"JSDivLoss": {}}, {"CELoss": {"epsilon": 0.1}}]},
+           r"CELoss needs labels, but 1 of 24 images in .*train\.txt have none")
+
+
+def test_a_finetuning_list_with_unlabelled_rows_is_accepted_and_noted(trainer_of, taught, tmp_path, capsys):
+    save_weights(build_network("SmallResNet", 4, width=4), tmp_path / "distilled.pdparams")
+    file = tmp_path / "train.txt"
+    file.write_text(file.read_text().replace("train/6.jpg 2", "train/6.jpg -1"))
+    assert trainer_of({"Arch.student.pretrained": str(tmp_path / "distilled")}).loader.dataset.manifest.unlabelled == 1
+    assert "train.txt: 1 of 24 images are unlabelled" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("key, value, message", [
+    ("Optimizer.lr.learning_rate", float("inf"), "learning_rate must be a number above 0, not inf"),
+    ("Optimizer.momentum", 1.5, r"momentum must lie in \[0, 1\), not 1.5"),
+    ("Optimizer.clip_norm", -1, "clip_norm must be a number above 0"),
+    ("AMP.scale_loss", 0, "AMP.scale_loss must be a number above 0")])
+def test_a_value_out_of_range_is_refused_with_the_file(trainer_of, key, value, message):
     refuse(trainer_of, {key: value}, f"^run.yaml: .*{message}")

@@ -20,7 +20,8 @@ from ..checks import positive_int
 from ..data.transforms import Compose
 from ..errors import InputError
 from ..models.features import WithFeatures
-from ..teachers.engines import OneDNNProgram, make_engine
+from ..teachers.engines import make_engine
+from ..teachers.onednn import OneDNNProgram
 
 _KEPT = 2                       # networks that a process keeps open
 _opened: dict[str, Callable[[np.ndarray], np.ndarray]] = {}     # identity of an embedding -> its network, oldest first

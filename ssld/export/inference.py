@@ -12,7 +12,8 @@ from paddle import nn
 from dedup.files import sync_folder
 
 from ..errors import InputError
-from ..teachers.engines import OneDNNProgram, export_program, freeze
+from ..teachers.eager import freeze
+from ..teachers.onednn import OneDNNProgram, export_program
 
 FILES = ("inference.json", "inference.pdiparams")
 _TOLERANCE = 1e-4               # of the largest logit; float32 rounding in another order of summation

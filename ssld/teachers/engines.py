@@ -1,13 +1,11 @@
 """How a frozen network is run: eager, or exported once and run by paddle.inference with oneDNN.
 
-Teachers, scoring and evaluation use these. On CPU oneDNN is several times faster than eager execution and agrees
-with it to float32 rounding (benchmarks/engines.py).
+Teachers, scoring and evaluation use these. On CPU oneDNN is faster than eager execution and agrees with it to float32
+rounding; in bfloat16 it is several times faster again and agrees less closely (benchmarks/engines.py).
 """
 from __future__ import annotations
 
 import sys
-import tempfile
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -15,12 +13,14 @@ import paddle
 from paddle import Tensor, nn
 
 from ..checks import one_of
-from ..device import cpu_threads
 from ..errors import InputError
+from .eager import BATCH_NORM, EagerEngine
+from .onednn import OneDNNEngine, runs_bf16
 
-ENGINES = ("auto", "onednn_fp32", "eager")
-_BATCH_NORMS = (nn.BatchNorm, nn.layer.norm._BatchNormBase)        # two unrelated classes; PaddleClas uses both
-BATCH_NORM = ("running", "batch")
+ENGINES = ("auto", "onednn_fp32", "onednn_bf16", "eager")
+TOLERANCE = 1e-4            # of the spread of the answers; ResNets and MobileNets come to 5e-6
+BFLOAT16_TOLERANCE = 0.1    # they come to 0.006; this finds programs that are wrong, `ssld.teachers.agreement` is finer
+_COMPARED = 8               # images of the batch
 
 
 class Engine(Protocol):
@@ -35,174 +35,108 @@ class Engine(Protocol):
     def __call__(self, image: Tensor) -> Tensor: ...
 
 
-class EagerEngine:
-    """Runs the network layer by layer.
-
-    Args:
-        network: is put into evaluation mode and frozen.
-        batch_norm: "running" statistics, or those of each "batch"; the stored ones never move.
-    """
-
-    name = "eager"
-
-    def __init__(self, network: nn.Layer, batch_norm: str = "running"):
-        self.network = freeze(network)
-        if one_of("batch_norm", batch_norm, BATCH_NORM) == "batch":
-            for layer in network.sublayers():
-                if isinstance(layer, _BATCH_NORMS):
-                    layer.training = True
-                    layer._momentum = 1.0           # running = 1 * running + 0 * batch
-
-    @paddle.no_grad()
-    def __call__(self, image: Tensor) -> Tensor:
-        return self.network(image).detach()
-
-
-class OneDNNEngine:
-    """Runs the network as an exported program on the CPU, float32.
-
-    The export happens at the first batch, for its image size and any batch size; another size is exported again.
-
-    Args:
-        network: is put into evaluation mode and frozen; later changes of its weights do not reach the program.
-        threads: CPU threads.
-    """
-
-    name = "onednn_fp32"
-
-    def __init__(self, network: nn.Layer, threads: int | None = None):
-        self.network = freeze(network)
-        self.threads = threads or cpu_threads()
-        self._programs: dict[tuple[int, int], OneDNNProgram] = {}
-
-    def __call__(self, image: Tensor) -> Tensor:
-        size = tuple(image.shape[2:])
-        if size not in self._programs:
-            self._programs[size] = self._export(size)
-        return paddle.to_tensor(self._programs[size](image.numpy()))
-
-    def _export(self, size: tuple[int, int]) -> OneDNNProgram:
-        with tempfile.TemporaryDirectory(prefix="ssld-engine-") as folder:
-            prefix = Path(folder) / "network"
-            export_program(self.network, prefix, size)
-            return OneDNNProgram(prefix, self.threads)
-
-
-class OneDNNProgram:
-    """An exported program (`prefix.json` + `prefix.pdiparams`) run by paddle.inference with oneDNN on the CPU.
-
-    Args:
-        prefix: path of the two files without their endings.
-        threads: CPU threads.
-    """
-
-    def __init__(self, prefix: str | Path, threads: int | None = None):
-        from paddle.inference import Config, create_predictor
-
-        config = Config(f"{prefix}.json", f"{prefix}.pdiparams")
-        config.disable_gpu()
-        config.enable_mkldnn()
-        config.set_cpu_math_library_num_threads(threads or cpu_threads())
-        config.disable_glog_info()
-        self.predictor = create_predictor(config)
-        self.input = self.predictor.get_input_handle(self.predictor.get_input_names()[0])
-        self.output = self.predictor.get_output_handle(self.predictor.get_output_names()[0])
-
-    def __call__(self, image: np.ndarray) -> np.ndarray:
-        """float32 [B, 3, H, W] -> float32 [B, class_num]."""
-        self.input.copy_from_cpu(np.ascontiguousarray(image, np.float32))
-        self.predictor.run()
-        return self.output.copy_to_cpu()
-
-
-class ProgramEngine:
-    """Runs a classifier that was exported: `prefix.json` and `prefix.pdiparams`.
-
-    On a CPU oneDNN runs it, elsewhere Paddle itself.
-
-    Args:
-        prefix: path of the files without their endings.
-        outputs: what the program returns, "logits" or "probabilities"; models exported by PaddleClas end in a softmax.
-
-    Raises:
-        InputError: files missing or damaged; or, when it runs, logits were expected and probabilities came.
-    """
-
-    name = "program"
-
-    def __init__(self, prefix: str | Path, outputs: str = "logits"):
-        self.prefix, self.outputs = prefix, one_of("outputs", outputs, ("logits", "probabilities"))
-        missing = [f"{prefix}{ending}" for ending in (".json", ".pdiparams") if not Path(f"{prefix}{ending}").is_file()]
-        if missing:
-            raise InputError(f"the exported model {prefix} is not there: {missing[0]} is missing. Give the path of "
-                             "inference.json without its ending.")
-        try:
-            on_cpu = paddle.get_device() == "cpu"
-            self._program = OneDNNProgram(prefix) if on_cpu else EagerEngine(paddle.jit.load(str(prefix)))
-        except (RuntimeError, ValueError, OSError) as error:
-            raise InputError(f"the exported model {prefix} cannot be loaded: {str(error).strip().splitlines()[-1]}") from error
-
-    def __call__(self, image: Tensor) -> Tensor:
-        answer = self._program(image.numpy() if isinstance(self._program, OneDNNProgram) else image)
-        answer = paddle.to_tensor(answer)
-        if self.outputs == "probabilities":
-            return paddle.log(answer.clip(min=1e-30))
-        if bool((answer >= 0).all()) and bool((answer.sum(1) - 1).abs().max() < 1e-3):
-            raise InputError(f"the exported model {self.prefix} returns probabilities, not logits. Set outputs: probabilities.")
-        return answer
-
-
 def make_engine(network: nn.Layer, engine: str = "auto", batch_norm: str = "running") -> Engine:
-    """The engine called `engine`; "auto" takes oneDNN on a CPU and eager execution on other devices.
+    """The engine called `engine`; "auto" takes oneDNN in float32 on a CPU and eager execution on other devices.
 
-    When the network cannot be exported, or batch statistics are asked for, eager execution steps in; stderr says why.
+    When the network cannot be exported, the program answers differently, or batch statistics are asked for, eager
+    execution steps in, and stderr says why. "onednn_bf16" cannot run before `ssld.teachers.agreement.settle_precision` has
+    found whether bfloat16 agrees with float32.
 
     Raises:
         InputError: an unknown engine, or oneDNN on another device than the CPU.
     """
     one_of("engine", engine, ENGINES)
     one_of("batch_norm", batch_norm, BATCH_NORM)
-    on_cpu = paddle.get_device() == "cpu"
-    if engine == "onednn_fp32" and not on_cpu:
-        raise InputError(f"engine onednn_fp32 runs on the CPU, but the device is {paddle.get_device()}. Use engine: auto.")
+    on_cpu, wants_onednn = paddle.get_device() == "cpu", engine.startswith("onednn")
+    if wants_onednn and not on_cpu:
+        raise InputError(f"engine {engine} runs on the CPU, but the device is {paddle.get_device()}. Use engine: auto.")
     if engine == "eager" or not on_cpu or batch_norm == "batch":
-        if engine == "onednn_fp32":
-            print("engine: eager instead of onednn_fp32, since batch_norm is 'batch'", file=sys.stderr)
+        if wants_onednn:
+            print(f"engine: eager instead of {engine}, since batch_norm is 'batch'", file=sys.stderr)
         return EagerEngine(network, batch_norm)
-    return _FallsBackToEager(OneDNNEngine(network))
+    return BFloat16Engine(network) if engine == "onednn_bf16" else _float32(network)
 
 
-class _FallsBackToEager:
-    """oneDNN, until the first export fails: then eager execution, with the reason on stderr."""
+class CheckedEngine:
+    """An engine that is compared with a slower one at the first batch of each image size.
 
-    def __init__(self, engine: OneDNNEngine):
+    At the first size for which it cannot run, or answers differently, the slower one steps in for good; stderr says why.
+
+    Args:
+        engine: the fast one.
+        fallback: of the same network.
+        tolerance: largest difference allowed, see `spread_difference`.
+    """
+
+    def __init__(self, engine: OneDNNEngine, fallback: Engine, tolerance: float):
+        self.network, self.fallback, self.tolerance = engine.network, fallback, tolerance
         self._engine: Engine = engine
+        self._checked: set[tuple[int, int]] = set()
 
     @property
     def name(self) -> str:
+        """How the network is run now."""
         return self._engine.name
 
     def __call__(self, image: Tensor) -> Tensor:
+        size = tuple(image.shape[2:])
+        if self._engine is self.fallback or size in self._checked:
+            return self._engine(image)
         try:
-            return self._engine(image)
+            answer = self._engine(image)
         except Exception as error:          # whatever Paddle raises for an operator that it cannot export or run
-            if isinstance(self._engine, EagerEngine):
-                raise
             reason = str(error).strip().splitlines()[-1:] or [type(error).__name__]
-            print(f"engine: eager, since the network cannot be exported for oneDNN ({reason[0]})", file=sys.stderr)
-            self._engine = EagerEngine(self._engine.network)
-            return self._engine(image)
+            return self._fall_back(f"it cannot run the network ({reason[0]})")(image)
+        difference = spread_difference(answer[:_COMPARED].numpy(), self.fallback(image[:_COMPARED]).numpy())
+        if not difference <= self.tolerance:
+            return self._fall_back(f"their answers differ by {difference:.2g} of the spread, more than {self.tolerance}")(image)
+        self._checked.add(size)
+        return answer
+
+    def _fall_back(self, reason: str) -> Engine:
+        print(f"engine: {self.fallback.name} instead of {self.name}, since {reason}", file=sys.stderr)
+        self._engine = self.fallback
+        return self._engine
 
 
-def export_program(network: nn.Layer, prefix: str | Path, size: tuple[int, int]) -> None:
-    """Write `prefix.json` and `prefix.pdiparams`: the network's forward pass for float32 images [-1, 3, *size]."""
-    spec = paddle.static.InputSpec([None, 3, *size], "float32", name="image")
-    paddle.jit.save(network, str(prefix), input_spec=[spec])
+class BFloat16Engine:
+    """oneDNN in float32, until bfloat16 was found to answer alike; see `ssld.teachers.agreement`.
+
+    Args:
+        network: is put into evaluation mode and frozen.
+
+    Attributes:
+        reference: runs in float32.
+        candidate: runs in bfloat16; None where the CPU cannot.
+    """
+
+    def __init__(self, network: nn.Layer):
+        self.network = network
+        self.reference = _float32(network)
+        self.candidate = OneDNNEngine(network, "bf16") if runs_bf16() else None
+        self._engine: Engine | None = None
+
+    @property
+    def name(self) -> str:
+        """How the network is run now."""
+        return (self._engine or self.reference).name
+
+    def settle(self, agrees: bool) -> None:
+        """Run in bfloat16 from now on if it agrees with float32, else in float32."""
+        self._engine = CheckedEngine(self.candidate, self.reference, BFLOAT16_TOLERANCE) if agrees else self.reference
+
+    def __call__(self, image: Tensor) -> Tensor:
+        if self._engine is None:
+            raise InputError("engine onednn_bf16 is compared with float32 before it is used, which only `ssld train` does, for "
+                             "Arch.teacher. Use engine: onednn_fp32 here.")
+        return self._engine(image)
 
 
-def freeze(network: nn.Layer) -> nn.Layer:
-    """Evaluation mode, no gradients; returns the same network."""
-    network.eval()
-    for parameter in network.parameters():
-        parameter.stop_gradient = True
-    return network
+def _float32(network: nn.Layer) -> CheckedEngine:
+    return CheckedEngine(OneDNNEngine(network), EagerEngine(network), TOLERANCE)
+
+
+def spread_difference(answer: np.ndarray, expected: np.ndarray) -> float:
+    """Largest difference of two answers [B, C] relative to the largest deviation of `expected` from its row's mean."""
+    spread = np.abs(expected - expected.mean(1, keepdims=True)).max()
+    return float(np.abs(answer - expected).max() / max(spread, 1e-6))

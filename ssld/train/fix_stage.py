@@ -3,6 +3,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import paddle
 import yaml
 from paddle import nn
 
@@ -26,7 +28,8 @@ def check_fix_stage(network: nn.Layer, frozen: Frozen | None, train_ops: Sequenc
 
     Raises:
         InputError: more than the classifier trains; training and evaluation preprocess differently, or at random; the
-            size is no multiple of the network's stride; or the network's input size is fixed.
+            size is no multiple of the network's stride; the network's input size is fixed; or what is called its
+            classifier is not a last linear layer.
 
     Source: Touvron et al., "Fixing the train-test resolution discrepancy", arXiv:1906.06423; its use in SSLD:
     arXiv:2103.05959.
@@ -45,3 +48,19 @@ def check_fix_stage(network: nn.Layer, frozen: Frozen | None, train_ops: Sequenc
     if fixed:
         raise InputError(f"fix_resolution: {type(network).__name__} has a fixed input size ({fixed[0]} depends on it), so it "
                          "cannot change resolution.")
+    _check_classifier(network, frozen, size)
+
+
+def _check_classifier(network: nn.Layer, frozen: Frozen, size: tuple[int, int]) -> None:
+    """Refuse a classifier that is not one linear layer at the end, by running the network on one picture."""
+    name, made = frozen.trainable[0], []
+    classifier = dict(network.named_sublayers()).get(name)
+    if isinstance(classifier, nn.Linear):
+        hook = classifier.register_forward_post_hook(lambda layer, inputs, output: made.append(output))
+        frozen.hold()                   # batch norm would take note of the picture
+        with paddle.no_grad():
+            logits = network(paddle.linspace(-1, 1, 3 * size[0] * size[1]).reshape([1, 3, *size]))
+        hook.remove()
+    if not made or not np.array_equal(made[-1].numpy(), logits.numpy(), equal_nan=True):
+        raise InputError(f"fix_resolution: '{name}' of {type(network).__name__} is not a linear layer whose output is the "
+                         "network's answer, so it is not the classifier. Correct its row in ssld/models/stages.py.")

@@ -13,7 +13,11 @@ from ..config import Config
 from ..errors import InputError
 from ..models.weights import load_weights
 from ..teachers.engines import make_engine
+from ..teachers.record import FILE as RECORD
+from ..teachers.record import TeacherRecord, refuse_another_teacher
+from .checkpoint import latest_checkpoint
 from .evaluate import Evaluation
+from .trainer import Trainer
 
 CONFIG = "config.yaml"
 _FREE = ("device", "print_batch_step", "keep_checkpoints", "use_visualdl")      # may differ when a run goes on
@@ -43,10 +47,11 @@ def train(config: Config, dry_run: bool = False, restart: bool = False) -> Path 
     model = trainer.model
     if device.is_main():
         _announce(config, trainer)
-    if model.teacher and trainer.evaluate:
-        build.check_teacher(config, model.teacher, trainer.evaluate)
+    record = _check_teacher(config, trainer) if model.teacher else None
     if dry_run:
         return None
+    if record:
+        record.write()
     if device.is_main():
         config.write(folder / CONFIG)
     before = model.frozen.fingerprint() if model.frozen else None
@@ -81,7 +86,7 @@ def evaluate_weights(config: Config, weights: str | None = None, engine: str = "
 def _discard(folder: Path) -> None:
     """Remove what an earlier run left; no process goes on before that is done."""
     if device.is_main():
-        for name in (CONFIG, "best", "latest"):
+        for name in (CONFIG, RECORD, "best", "latest"):
             (folder / name).unlink(missing_ok=True)
         shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     device.wait_for_all()
@@ -108,7 +113,18 @@ def trained_student(config: Config, weights: str | None = None) -> tuple[nn.Laye
     return network, load_weights(network, weights, part="student")
 
 
-def _announce(config: Config, trainer) -> None:
+def _check_teacher(config: Config, trainer: Trainer) -> TeacherRecord:
+    """The teacher is the one that began, and good enough; what was measured of it now or before."""
+    teacher, folder = trainer.model.teacher, trainer.settings.output_dir
+    checkpoint = latest_checkpoint(folder)
+    if checkpoint:
+        refuse_another_teacher(checkpoint.card, teacher.identity, folder)
+    record = TeacherRecord(folder, teacher.identity)
+    build.check_teacher(config, teacher, record, trainer.evaluate)
+    return record
+
+
+def _announce(config: Config, trainer: Trainer) -> None:
     """What is about to happen, in two lines."""
     arch, sampler = config.section("Arch"), trainer.loader.sampler
     teacher = f" taught by {arch['teacher']['name']}" if arch.get("teacher") else ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ from ..outputs import Losses
 from ..progress import Progress
 from .checkpoint import latest_checkpoint, save_checkpoint
 from .evaluate import Evaluation
-from .parallel import average_statistics, seed_step
+from .parallel import average_statistics, gather_rows, seed_step, together
 from .precision import Precision
 from .runlog import RunLog
 from .settings import Settings
@@ -45,19 +45,21 @@ class Trainer:
         evaluate: accuracy of a network, or None when there is no evaluation list.
         ema: average of the student's weights to evaluate and save in place of the raw ones, or None.
         precision: mixed precision; off by default.
+        notes: what every checkpoint's card says besides, such as what the run began with.
     """
 
     def __init__(self, model: nn.Layer, loader: Loader, optimizer, schedule: Schedule, settings: Settings,
                  evaluate: Callable[[nn.Layer], Evaluation] | None = None, ema: EMA | None = None,
-                 precision: Precision | None = None):
+                 precision: Precision | None = None, notes: Mapping | None = None):
         self.model, self.loader, self.optimizer, self.schedule = model, loader, optimizer, schedule
         self.settings, self.evaluate, self.ema = settings, evaluate, ema
-        self.precision = precision or Precision()
+        self.precision, self.notes = precision or Precision(), dict(notes or {})
         self.steps_per_epoch = schedule.steps_per_epoch
         self.total_steps = settings.epochs * self.steps_per_epoch
         self.unreadable = UnreadableImages(loader.dataset)
         self.step = 0
         self.best: dict | None = None           # {"step": ..., "top1": ..., ...}
+        self._unchecked: list[tuple[int, Losses, paddle.Tensor]] = []       # step, losses, rows of the batch
         self.parallel = paddle.DataParallel(model) if world_size() > 1 else model
 
     def fit(self) -> Path:
@@ -78,13 +80,16 @@ class Trainer:
         micro_batches = self.loader.batches(self.step * self.settings.update_freq,
                                             self.total_steps * self.settings.update_freq)
         self.model.train()
+        images, began = 0, time.perf_counter()          # since the last report
         while self.step < self.total_steps:
-            began = time.perf_counter()
-            losses, images = self._update(micro_batches)
-            self.step += 1
+            losses, added = self._update(micro_batches)
+            images, self.step = images + added, self.step + 1
             if self.step % self.settings.print_batch_step == 0 or self.step == self.total_steps:
+                self._check_finite()
                 self._report(progress, losses, images / (time.perf_counter() - began))
-            self._end_of_step()
+                images, began = 0, time.perf_counter()
+            if self._end_of_step():
+                images, began = 0, time.perf_counter()
         self._log("end")
         if self.log:
             self.log.close()
@@ -115,13 +120,12 @@ class Trainer:
     def _forward_backward(self, batch: dict) -> Losses:
         with self.precision.cast():
             losses = self.parallel(batch)
-        if not np.isfinite(float(losses.total)):
-            self._stop_not_finite(losses, batch)
+        self._unchecked.append((self.step + 1, losses.detached(), batch["index"]))
         self.precision.backward(losses.total / self.settings.update_freq)
         return losses
 
-    def _end_of_step(self) -> None:
-        """Evaluation and checkpoint, where they are due."""
+    def _end_of_step(self) -> bool:
+        """Evaluation and checkpoint, where they are due; returns whether they were."""
         settings, last = self.settings, self.step == self.total_steps
         epoch, inside = divmod(self.step, self.steps_per_epoch)
         by_epoch = not inside and epoch % settings.save_interval == 0
@@ -130,14 +134,19 @@ class Trainer:
             not inside and settings.eval_during_train and epoch >= settings.start_eval_epoch
             and epoch % settings.eval_interval == 0))
         if not (by_epoch or by_step or evaluate_now or last):
-            return
+            return False
+        self._check_finite()
         average_statistics(self.model)
+        if self.ema:
+            average_statistics(self.ema)
         training = self._training_state() if is_main() else {}
         with self.ema.applied() if self.ema else contextlib.nullcontext():
             is_best = self._evaluate() if evaluate_now else False
-            if is_main():
-                self._save(training, is_best)
+            with together():
+                if is_main():
+                    self._save(training, is_best)
         self.model.train()
+        return True
 
     def _evaluate(self) -> bool:
         """Measure the student; returns whether it is the best so far."""
@@ -157,6 +166,7 @@ class Trainer:
         state = {f"model/{name}": tensor.numpy() for name, tensor in self.model.state_dict().items()}
         state.update({f"optimizer/{name}": v for name, v in optimizer_state(self.optimizer, self.model).items()})
         state.update({f"ema/{name}": v for name, v in (self.ema.state() if self.ema else {}).items()})
+        state.update({f"scaler/{name}": v for name, v in self.precision.state().items()})
         return state
 
     def _save(self, training: dict[str, np.ndarray], is_best: bool) -> None:
@@ -164,7 +174,7 @@ class Trainer:
         if broken:
             raise InputError(f"step {self.step} left {len(broken)} tensors that are not finite, such as {broken[0]}. Lower "
                              "the learning rate; nothing was saved, the last checkpoint is good.")
-        card = {"epoch": self.step / self.steps_per_epoch, "best": self.best, "seed": self.settings.seed}
+        card = {**self.notes, "epoch": self.step / self.steps_per_epoch, "best": self.best, "seed": self.settings.seed}
         folder = save_checkpoint(self.settings.output_dir, self.step, self.model.student.state_dict(), training, card,
                                  is_best, self.settings.keep_checkpoints)
         self._log("checkpoint", step=self.step, folder=folder.name)
@@ -180,6 +190,7 @@ class Trainer:
         restore_optimizer(self.optimizer, self.model, _below("optimizer/", state))
         if self.ema:
             self.ema.restore(_below("ema/", state))
+        self.precision.restore(_below("scaler/", state))
         self.step, self.best = checkpoint.step, checkpoint.card["best"]
         if is_main():
             done = "already finished" if self.step >= self.total_steps else "going on"
@@ -197,15 +208,28 @@ class Trainer:
         if self.log:
             self.log.write(event, **values)
 
-    def _stop_not_finite(self, losses: Losses, batch: dict) -> None:
+    def _check_finite(self) -> None:
+        """Stop at the first loss since the last check that is not finite, in any process.
+
+        A look at every step would make a GPU wait at every step; one before each report and checkpoint saves no less.
+        """
+        unchecked, self._unchecked = self._unchecked, []
+        broken = [entry for entry in unchecked if not np.isfinite(float(entry[1].total))]
+        own = broken[0][0] if broken else self.total_steps + 1
+        first = gather_rows(np.array([[own]])).min()        # one step later the weights of all processes are broken
+        with together():
+            if own == first <= self.total_steps:
+                self._stop_not_finite(*broken[0])
+
+    def _stop_not_finite(self, step: int, losses: Losses, rows: paddle.Tensor) -> None:
         """Name the loss terms and the images; the checkpoints stay as they are."""
         parts = ", ".join(f"{name} = {float(part)}" for name, part in losses.parts.items())
         manifest = self.loader.dataset.manifest
-        files = [manifest.place(int(row)) for row in batch["index"].numpy()]
+        files = [manifest.place(int(row)) for row in rows.numpy()]
         listing = Path(self.settings.output_dir) / f"not_finite_rank{rank()}.txt"
         with atomic_write(listing) as out:
             out.writelines(f"{file}\n" for file in files)
-        raise InputError(f"the loss is not finite at step {self.step + 1}: {parts}. The batch's {len(files)} images are "
+        raise InputError(f"the loss is not finite at step {step}: {parts}. The batch's {len(files)} images are "
                          f"listed in {listing}; the first is {files[0]}. Lower the learning rate or look at these images; "
                          "the last checkpoint is good.")
 

@@ -15,7 +15,7 @@ from ssld.data.manifest import Manifest
 from ssld.errors import InputError
 from ssld.models.weights import load_weights, save_weights
 from ssld.models.zoo import build_network
-from ssld.teachers.engines import export_program
+from ssld.teachers.onednn import export_program
 
 OPS = ["DecodeImage", {"ResizeImage": {"size": 32}}, "NormalizeImage", "ToCHWImage"]
 
@@ -62,6 +62,14 @@ def config(task, out, **select):
 def expansion(task, tmp_path_factory):
     out = tmp_path_factory.mktemp("out")
     return run_expansion(config(task, out)), out
+
+
+def test_scores_in_bfloat16_are_refused_before_anything_is_computed(task, tmp_path):
+    wanted = config(task, tmp_path / "out")
+    wanted.data["Arch"]["teacher"]["engine"] = "onednn_bf16"
+    with pytest.raises(InputError, match="Arch.teacher: scores are computed in float32; onednn_bf16 is for a teacher in"):
+        run_expansion(wanted)
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_counts_of_the_report_add_up(expansion):

@@ -13,7 +13,7 @@ from ssld.data.transforms import build_transforms
 from ssld.errors import InputError
 from ssld.models.features import WithFeatures
 from ssld.models.zoo import build_network
-from ssld.teachers.engines import export_program
+from ssld.teachers.onednn import export_program
 
 OPS = [{"DecodeImage": {}}, {"ResizeImage": {"size": 16}}, "NormalizeImage", "ToCHWImage"]
 

@@ -12,7 +12,7 @@ from ssld.export.student import export_student
 from ssld.models.weights import read_state
 from ssld.models.zoo import build_network
 from ssld.optim.param_groups import apply_lr_multipliers
-from ssld.teachers.engines import OneDNNProgram
+from ssld.teachers.onednn import OneDNNProgram
 
 ARCH = {"name": "MobileNetV3_small_x0_35", "class_num": 5}
 

@@ -8,7 +8,8 @@ from paddle import nn
 from ssld.errors import InputError
 from ssld.models.features import WithFeatures
 from ssld.models.zoo import build_network
-from ssld.teachers.engines import OneDNNEngine, make_engine
+from ssld.teachers.engines import make_engine
+from ssld.teachers.onednn import OneDNNEngine
 
 slow = pytest.mark.slow
 # backbone, width of the features; those without a row in stages.py are found by running them

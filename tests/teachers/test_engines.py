@@ -7,9 +7,11 @@ from paddle import nn
 
 from ssld.errors import InputError
 from ssld.models.zoo import build_network
-from ssld.teachers import engines
-from ssld.teachers.engines import EagerEngine, OneDNNEngine, make_engine
+from ssld.teachers import engines, onednn
+from ssld.teachers.eager import EagerEngine
+from ssld.teachers.engines import CheckedEngine, make_engine, spread_difference
 from ssld.teachers.live import LiveTeacher
+from ssld.teachers.onednn import OneDNNEngine
 
 
 @pytest.fixture(params=["SmallResNet", "MobileNetV3_small_x0_35", pytest.param("ResNet18_vd", marks=pytest.mark.slow)])
@@ -53,13 +55,13 @@ def test_onednn_equals_eager_execution_for_any_batch_and_image_size(network):
 
 def test_each_image_size_is_exported_once(small, monkeypatch):
     sizes = []
-    export = engines.export_program
+    export = onednn.export_program
 
     def watched(network, prefix, size):
         sizes.append(size)
         export(network, prefix, size)
 
-    monkeypatch.setattr(engines, "export_program", watched)
+    monkeypatch.setattr(onednn, "export_program", watched)
     engine = OneDNNEngine(small)
     for size in (32, 32, 48, 32, 48):
         engine(images(2, size))
@@ -117,7 +119,8 @@ def test_a_network_that_cannot_be_exported_is_run_eagerly_and_the_reason_is_give
     for count in (2, 3):
         np.testing.assert_array_equal(engine(images(count)).numpy(), logits_of(NotExportable(), images(count)))
     said = capsys.readouterr().err
-    assert engine.name == "eager" and said.count("engine: eager, since the network cannot be exported for oneDNN (") == 1
+    assert engine.name == "eager"
+    assert said.count("engine: eager instead of onednn_fp32, since it cannot run the network (") == 1
 
 
 def test_a_fault_of_the_network_itself_is_not_hidden():
@@ -135,3 +138,71 @@ def test_a_fault_of_the_network_itself_is_not_hidden():
 def test_an_unknown_engine_or_batch_norm_is_refused(small, options, message):
     with pytest.raises(InputError, match=message):
         make_engine(small, **options)
+
+
+def wrong_by(part: float, monkeypatch) -> None:
+    """oneDNN programs answer with the first logit off by `part` of the spread of the answers."""
+    original = onednn.OneDNNProgram.__call__
+
+    def call(self, image):
+        answer = original(self, image)
+        answer[0, 0] += part * np.abs(answer - answer.mean(1, keepdims=True)).max()
+        return answer
+
+    monkeypatch.setattr(onednn.OneDNNProgram, "__call__", call)
+
+
+def test_a_program_that_answers_differently_is_not_used_and_the_reason_is_given(small, monkeypatch, capsys):
+    wrong_by(0.001, monkeypatch)
+    engine = make_engine(small)
+    for count in (3, 2):
+        np.testing.assert_array_equal(engine(images(count)).numpy(), logits_of(small, images(count)))
+    said = capsys.readouterr().err
+    assert engine.name == "eager"
+    assert said.count("engine: eager instead of onednn_fp32, since their answers differ by 0.001 of the spread") == 1
+
+
+def test_rounding_is_not_taken_for_a_wrong_program(small, monkeypatch, capsys):
+    wrong_by(0.00005, monkeypatch)
+    engine = make_engine(small)
+    engine(images(3))
+    assert engine.name == "onednn_fp32" and not capsys.readouterr().err
+
+
+def test_each_image_size_is_compared_once_on_a_few_images(small, monkeypatch):
+    asked = []
+    original = EagerEngine.__call__
+    monkeypatch.setattr(EagerEngine, "__call__", lambda self, image: asked.append(image.shape) or original(self, image))
+    engine = make_engine(small)
+    for count, size in ((12, 32), (12, 32), (2, 48), (12, 32)):
+        engine(images(count, size))
+    assert asked == [[8, 3, 32, 32], [2, 3, 48, 48]]
+
+
+def test_a_common_offset_of_the_logits_does_not_hide_a_difference():
+    expected = np.float32([[1000, 1001, 999]])
+    assert spread_difference(expected + np.float32([[0, 0.5, 0]]), expected) == 0.5
+
+
+def test_answers_that_are_not_finite_are_a_difference(small, capsys):
+    class Constant:
+        name, network = "constant", small
+
+        def __call__(self, image):
+            return paddle.full([len(image), 5], float("nan"))
+
+    engine = CheckedEngine(Constant(), EagerEngine(small), 1e-4)
+    np.testing.assert_array_equal(engine(images(2)).numpy(), logits_of(small, images(2)))
+    assert "since their answers differ by nan" in capsys.readouterr().err
+
+
+def test_bfloat16_is_refused_where_nothing_compares_it_first(small):
+    with pytest.raises(InputError, match="onednn_bf16 is compared with float32 before it is used.*Use engine: onednn_fp32"):
+        make_engine(small, "onednn_bf16")(images(1))
+
+
+def test_onednn_is_refused_on_another_device(small, monkeypatch):
+    monkeypatch.setattr(engines.paddle, "get_device", lambda: "gpu:0")
+    with pytest.raises(InputError, match="engine onednn_bf16 runs on the CPU, but the device is gpu:0. Use engine: auto"):
+        make_engine(small, "onednn_bf16")
+    assert make_engine(small).name == "eager"

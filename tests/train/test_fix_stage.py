@@ -1,5 +1,6 @@
 """The Fix stage is refused unless it can do what it is for."""
 import pytest
+from paddle import nn
 
 from ssld.errors import InputError
 from ssld.models.freeze import Frozen
@@ -48,3 +49,30 @@ def test_a_network_of_fixed_input_size_is_refused():
     network.pos_embed = network.create_parameter([1, 4])
     with pytest.raises(InputError, match="pos_embed"):
         check_fix_stage(network, Frozen(network, ["fc"]), PREPROCESSING, PREPROCESSING, (32, 32))
+
+
+def test_a_classifier_that_is_not_one_linear_layer_is_refused():
+    network = SmallResNet(3, width=4)
+    network.fc = nn.Sequential(network.fc, nn.Dropout())
+    with pytest.raises(InputError, match="'fc' of SmallResNet is not a linear layer"):
+        check_fix_stage(network, Frozen(network, ["classifier"]), PREPROCESSING, PREPROCESSING, (32, 32))
+
+
+def test_a_classifier_that_does_not_come_last_is_refused():
+    network, frozen = classifier_only()
+    network.register_forward_post_hook(lambda layer, inputs, logits: 2 * logits)
+    with pytest.raises(InputError, match="whose output is the network's answer"):
+        check_fix_stage(network, frozen, PREPROCESSING, PREPROCESSING, (32, 32))
+
+
+def test_the_checks_leave_the_frozen_part_as_it_is_to_the_bit():
+    network, frozen = classifier_only()
+    before = frozen.fingerprint()
+    check_fix_stage(network, frozen, PREPROCESSING, PREPROCESSING, (32, 32))
+    assert frozen.fingerprint() == before
+
+
+def test_a_backbone_without_a_row_is_refused_with_what_a_row_would_need():
+    network = nn.Sequential(nn.Conv2D(3, 4, 3), nn.AdaptiveAvgPool2D(1), nn.Flatten(), nn.Linear(4, 3))
+    with pytest.raises(InputError, match="the stages of Sequential are not known.*Add a row"):
+        check_fix_stage(network, None, PREPROCESSING, PREPROCESSING, (32, 32))

@@ -17,6 +17,7 @@ from ssld.methods.ce import CELoss
 from ssld.models.weights import read_state, save_weights
 from ssld.models.zoo import build_network
 from ssld.optim.schedules import Cosine
+from ssld.teachers.live import LiveTeacher
 from ssld.train.checkpoint import latest_checkpoint
 from ssld.train.runlog import read_events
 from ssld.train.trainer import Trainer
@@ -155,6 +156,13 @@ def test_with_an_average_the_student_is_the_average_and_training_goes_on_from_th
     assert any((training[f"model/student.{name}"] != value).any() for name, value in student.items())
 
 
+def test_the_teacher_is_asked_about_training_batches_only(run, tiny, teacher, monkeypatch):
+    asked, original = [], LiveTeacher.__call__
+    monkeypatch.setattr(LiveTeacher, "__call__", lambda self, batch: asked.append(1) or original(self, batch))
+    run(Global={"epochs": 4}, Arch={"teacher": teacher}, Loss={"Train": [{"JSDivLoss": {}}]})
+    assert len(asked) == 12                                     # four epochs of three steps; four evaluations
+
+
 def test_without_an_evaluation_list_a_run_has_a_latest_but_no_best(run, tiny):
     del tiny["DataLoader"]["Eval"]
     folder = run()
@@ -188,6 +196,21 @@ def test_a_loss_that_is_not_finite_stops_the_run_names_the_images_and_keeps_the_
     assert len(set(files)) == 8 and all("train.txt:" in file for file in files)
     run(Global={"epochs": 3})                                   # the same command goes on
     assert latest_checkpoint(tmp_path / "run").step == 9
+
+
+def test_a_loss_that_is_not_finite_is_seen_before_a_report_or_checkpoint_and_its_own_step_is_named(run, tmp_path, monkeypatch):
+    original, rows = CELoss.forward, []
+
+    def forward(self, student, teacher, batch):
+        rows.append(batch["index"].numpy())
+        return original(self, student, teacher, batch) * (float("nan") if len(rows) == 5 else 1.0)
+
+    monkeypatch.setattr(CELoss, "forward", forward)
+    with pytest.raises(InputError, match="the loss is not finite at step 5: CELoss = nan"):
+        run(Global={"epochs": 3, "print_batch_step": 10})
+    assert len(rows) == 6 and latest_checkpoint(tmp_path / "run").step == 3         # the checkpoint of step 6 was due
+    files = (tmp_path / "run" / "not_finite_rank0.txt").read_text().splitlines()
+    assert [int(file.split("train.txt:")[1].split()[0]) - 1 for file in files] == rows[4].tolist()
 
 
 def test_weights_that_are_not_finite_are_never_saved(run, tmp_path, monkeypatch):
