@@ -27,6 +27,7 @@ from ssld import __version__, device
 from ssld.distiller import Distiller, Term
 from ssld.methods import log_softmax
 from ssld.methods.js import JSDivLoss, symmetric_kl
+from ssld.models.onednn import use_onednn
 from ssld.models.zoo import build_network
 from ssld.optim.optimizers import Momentum
 from ssld.optim.schedules import Cosine
@@ -44,6 +45,8 @@ PAIRS = {
     "mobilenet_small": (("ResNet50_vd", 1000, {}), ("MobileNetV3_small_x0_35", 1000, {}), 224, 8),
 }
 ENGINES = {"eager": EagerEngine, "onednn_fp32": OneDNNEngine, "onednn_bf16": lambda network: OneDNNEngine(network, "bf16")}
+STUDENT = " + student"      # the student trains through oneDNN as well (Arch.student.engine)
+ALTERNATIVES = [*ENGINES, f"onednn_fp32{STUDENT}", f"onednn_bf16{STUDENT}"]
 LONG = 2                    # steps of a block where a step takes a second; elsewhere the default of print_batch_step
 
 
@@ -110,20 +113,23 @@ def network_of(name: str, class_num: int, options: dict):
 
 
 def run_pair(teacher, student, size: int, batch_size: int, engine: str, block: int, blocks: int, discard: int) -> dict:
-    """Steps of the Trainer with a teacher run by `engine`, and bare steps with an eager one."""
+    """Steps of the Trainer with engines of ALTERNATIVES, and bare steps that are eager throughout."""
     paddle.seed(0)
+    engine, fast_student, _ = engine.partition(STUDENT)
     network, students = network_of(*teacher), [network_of(*student) for _ in range(2)]
     image = paddle.randn([batch_size, 3, size, size])
     batch = {"image": image, **{name: paddle.zeros([batch_size], "int64") for name in ("label", "index")},
              "unreadable": paddle.full([batch_size], -1, "int64")}
     network.eval(), students[0].train()
+    if fast_student:
+        use_onednn(students[1])
     steps = (blocks + discard) * block + 1          # the end of the last one is not seen
     loader = InMemory(batch, bare_step_of(network, students[0], image))
     distiller = Distiller(students[1], LiveTeacher(ENGINES[engine](network)), [Term(JSDivLoss())])
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
         Trainer(distiller, loader, Momentum(distiller, 0.01), Cosine(0.01, epochs=1, steps_per_epoch=steps),
                 Settings(folder, print_batch_step=block)).fit()
-    return {"engine": engine, "blocks": blocks, "steps_per_block": block, **compared(loader, block, discard)}
+    return {"engine": engine + fast_student, "blocks": blocks, "steps_per_block": block, **compared(loader, block, discard)}
 
 
 def compared(loader: InMemory, block: int, discard: int) -> dict:
@@ -149,7 +155,7 @@ def main() -> None:
     parser.add_argument("--blocks", type=int, default=6, help="blocks that count; twice as many of short steps")
     parser.add_argument("--discard", type=int, default=1, help="first blocks that do not count")
     parser.add_argument("--pairs", nargs="*", default=list(PAIRS), choices=list(PAIRS))
-    parser.add_argument("--engines", nargs="*", default=[e for e in ENGINES if e != "onednn_bf16" or runs_bf16()])
+    parser.add_argument("--engines", nargs="*", default=[e for e in ALTERNATIVES if "bf16" not in e or runs_bf16()])
     args = parser.parse_args()
     device.start("cpu")
     pairs = []

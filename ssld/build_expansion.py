@@ -16,7 +16,8 @@ from dedup.overrides import read_overrides
 from dedup.workers.executors import open_executor
 
 from . import device
-from .build import build_frozen_network, build_settings
+from .build import build_settings
+from .build_networks import build_frozen_network
 from .config import Config
 from .curation.columns import ABSENT, Scores
 from .curation.duplicates import read_fates, remove_duplicates, source_of

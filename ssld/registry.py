@@ -27,6 +27,17 @@ def check_keys(given: Iterable[str], known: Iterable[str], where: str) -> None:
             raise InputError(f"{where} has no option '{name}'. {nearest(name, known)}")
 
 
+def options_of(value, where: str) -> dict:
+    """`value` as a new dict of options; {} for null.
+
+    Raises:
+        InputError: something else than 'key: value' pairs.
+    """
+    if not isinstance(value, (Mapping, type(None))):
+        raise InputError(f"{where}: expected options as 'key: value', found {value!r}.")
+    return dict(value or {})
+
+
 def check_arguments(target, given: Iterable[str], where: str, injected: Iterable[str] = ()) -> None:
     """Compare argument names with the signature of `target`.
 
@@ -78,7 +89,7 @@ class Registry:
         Raises:
             InputError: no such entry; the nearest name is shown.
         """
-        if name not in self._entries:
+        if not isinstance(name, str) or name not in self._entries:
             raise InputError(f"{where}: there is no {self.kind} '{name}'. {nearest(name, self._entries)}")
         return self._entries[name]
 
@@ -87,14 +98,12 @@ class Registry:
 
         `arguments` is not modified. What the user says wins over nothing: injected names are not options.
         """
-        entry = self.get(name, where)
-        if not isinstance(arguments or {}, Mapping):
-            raise InputError(f"{where}: expected options of {name} as 'key: value', found {arguments!r}.")
+        entry, options = self.get(name, where), options_of(arguments, f"{where}.{name}")
         accepted = inspect.signature(entry).parameters
         injected = {key: value for key, value in injected.items() if key in accepted}
-        check_arguments(entry, arguments or {}, f"{where}.{name}", injected)
+        check_arguments(entry, options, f"{where}.{name}", injected)
         with located(f"{where}.{name}"):
-            return entry(**{**(arguments or {}), **injected})
+            return entry(**{**options, **injected})
 
 
 def import_all(package: str) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import paddle
 import pytest
 
-from ssld import build
+from ssld import build, build_data, build_teacher
 from ssld.config import Config
 from ssld.errors import InputError
 from ssld.models.weights import save_weights
@@ -59,7 +59,7 @@ def test_the_tiny_run_builds_and_its_config_stays_as_it_was(trainer_of, taught):
     ("Arch.studnt", {}, "Arch has no option 'studnt'. Did you mean 'student'"),
     ("Arch.student.widht", 3, "has no option 'widht'. Did you mean 'width'"),
     ("Arch.student.name", "SmalResNet", "there is no backbone 'SmalResNet'. Did you mean 'SmallResNet'"),
-    ("Arch.student.engine", "auto", "has no option 'engine'"),
+    ("Arch.student.engine", "auto", "engine cannot be 'auto'"),
     ("Loss.Tain", [], "Loss has no option 'Tain'. Did you mean 'Train'"),
     ("Loss.Train", [{"CEloss": {}}], r"Loss\.Train\[0\]: there is no method 'CEloss'. Did you mean 'CELoss'"),
     ("Loss.Train", [{"CELoss": {"epslon": 1}}], r"Loss\.Train\[0\]\.CELoss has no option 'epslon'. Did you mean 'epsilon'"),
@@ -195,7 +195,7 @@ def constant_teacher(taught, tmp_path):
 
 def check_teacher(config):
     teacher = build.build_teacher(config)
-    return build.check_teacher(config, teacher, TeacherRecord("absent", teacher.identity), build.evaluator(config))
+    return build_teacher.check_teacher(config, teacher, TeacherRecord("absent", teacher.identity), build.evaluator(config))
 
 
 def test_a_teacher_at_chance_level_is_warned_about_with_its_accuracy(constant_teacher, capsys):
@@ -242,8 +242,8 @@ def test_amp_on_the_cpu_is_warned_about(trainer_of, capsys):
 
 
 def test_top_1_is_always_measured():
-    assert build._topk(Config({"Metric": {"Eval": [{"TopkAcc": {"topk": [3]}}]}})) == (1, 3)
-    assert build._topk(Config({})) == (1, 5)
+    assert build_data._topk(Config({"Metric": {"Eval": [{"TopkAcc": {"topk": [3]}}]}})) == (1, 3)
+    assert build_data._topk(Config({})) == (1, 5)
 
 
 @pytest.mark.parametrize("key, value, message", [
@@ -292,3 +292,24 @@ def test_a_finetuning_list_with_unlabelled_rows_is_accepted_and_noted(trainer_of
     ("AMP.scale_loss", 0, "AMP.scale_loss must be a number above 0")])
 def test_a_value_out_of_range_is_refused_with_the_file(trainer_of, key, value, message):
     refuse(trainer_of, {key: value}, f"^run.yaml: .*{message}")
+
+
+@pytest.mark.parametrize("change, message", [
+    ({"Optimizer": {"lr": 0.1}}, r"Optimizer\.lr: expected options as 'key: value', found 0\.1"),
+    ({"Optimizer": {"name": ["Momentum"]}}, r"Optimizer: there is no optimizer '\['Momentum'\]'"),
+    ({"Loss": {"Train": [{"CELoss": 3}]}}, r"Loss\.Train\[0\]\.CELoss: expected options as 'key: value', found 3"),
+    ({"Metric": {"Eval": [{"TopkAcc": {"topk": 3}}]}}, r"TopkAcc\.topk must be a list of numbers, not 3"),
+    ({"Global": {"output_dir": 3}}, r"Global: output_dir must be a text, not 3"),
+    ({"Global": {"epochs": "2"}}, r"Global: epochs must be a whole number, not '2'")])
+def test_a_value_of_another_kind_is_refused_by_its_place(tiny, change, message):
+    for section, settings in change.items():
+        tiny.setdefault(section, {}).update(settings)
+    with pytest.raises(InputError, match=message):
+        build.build_trainer(Config(tiny, "run.yaml"))
+
+
+@pytest.mark.parametrize("part", ["dataset", "sampler", "loader"])
+def test_a_part_of_the_data_loader_that_holds_no_options_is_refused(tiny, part):
+    tiny["DataLoader"]["Train"][part] = "x"
+    with pytest.raises(InputError, match=rf"DataLoader\.Train\.{part}: expected options as 'key: value', found 'x'"):
+        build.build_trainer(Config(tiny, "run.yaml"))

@@ -9,6 +9,7 @@ from paddle import nn
 from dedup.files import write_json
 
 from .. import build, device
+from ..build_teacher import check_teacher
 from ..config import Config
 from ..errors import InputError
 from ..models.weights import load_weights
@@ -120,7 +121,7 @@ def _check_teacher(config: Config, trainer: Trainer) -> TeacherRecord:
     if checkpoint:
         refuse_another_teacher(checkpoint.card, teacher.identity, folder)
     record = TeacherRecord(folder, teacher.identity)
-    build.check_teacher(config, teacher, record, trainer.evaluate)
+    check_teacher(config, teacher, record, trainer.evaluate)
     return record
 
 

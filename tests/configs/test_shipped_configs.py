@@ -7,7 +7,7 @@ import paddle
 import pytest
 from PIL import Image
 
-from ssld import build
+from ssld import build, build_networks
 from ssld.config import Config
 from ssld.errors import InputError
 from ssld.models.small_resnet import SmallResNet
@@ -88,8 +88,8 @@ def working_folder(tmp_path, monkeypatch):
 @pytest.fixture
 def no_weights(monkeypatch):
     """Networks keep their random weights: nothing is downloaded, no earlier run is needed."""
-    monkeypatch.setattr(build, "published_weights", lambda *_: "published")
-    monkeypatch.setattr(build, "load_weights", lambda *_: Path(__file__))
+    monkeypatch.setattr(build_networks, "published_weights", lambda *_: "published")
+    monkeypatch.setattr(build_networks, "load_weights", lambda *_: Path(__file__))
 
 
 @pytest.fixture
@@ -98,7 +98,7 @@ def stand_ins(monkeypatch):
     def light(name, class_num, where, **options):
         assert name in backbone_names()
         return build_network(name, class_num, where, **options) if is_light(name) else SmallResNet(class_num)
-    monkeypatch.setattr(build, "build_network", light)
+    monkeypatch.setattr(build_networks, "build_network", light)
 
 
 @pytest.mark.parametrize("name", RUNS)

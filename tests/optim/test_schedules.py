@@ -60,7 +60,7 @@ def test_piecewise_rates_change_at_their_epochs_counted_from_the_start_of_the_ru
 
 @pytest.mark.parametrize("name, options, message", [
     ("Cosine", {"learning_rate": 0}, "learning_rate must be a number above 0"),
-    ("Cosine", {"learning_rate": "1e-3"}, "learning_rate must be a number above 0"),
+    ("Cosine", {"learning_rate": "1e-3"}, "learning_rate must be a number, not"),
     ("Cosine", {"learning_rate": 1, "warmup_epoch": 6}, "warmup_epoch 6 is longer than the run of 5 epochs"),
     ("Cosine", {"learning_rate": 1, "warmup_epoch": -1}, "warmup_epoch must be"),
     ("Cosine", {"learning_rate": 1, "eta_min": -0.1}, "eta_min must be"),

@@ -6,7 +6,7 @@ import paddle
 import pytest
 import yaml
 
-from ssld import build, cli
+from ssld import build, build_networks, cli
 from ssld.config import Config
 from ssld.errors import InputError
 from ssld.models.weights import read_state, save_weights
@@ -107,7 +107,7 @@ def test_a_whole_checkpoint_gives_each_model_its_part(old_run, tmp_path):
     data["Global"]["pretrained_model"] = str(tmp_path / "whole")
     (tmp_path / "whole.yaml").write_text(yaml.safe_dump(data))
     config = Config.load(tmp_path / "whole.yaml")
-    for network, name in ((build.build_student(config), "Student"), (build.build_frozen_network(config), "Teacher")):
+    for network, name in ((build.build_student(config), "Student"), (build_networks.build_frozen_network(config), "Teacher")):
         for key, value in network.state_dict().items():
             np.testing.assert_array_equal(value.numpy(), parts[name].state_dict()[key].numpy(), err_msg=key)
 

@@ -197,7 +197,7 @@ def test_what_an_anchor_repeated_is_written_out(v2):
     ("Arch.models.1: {Student: {name: SmallResNet, class_num: 4, lr_mult_list: [1, 1]}}",
      "lr_mult_list of SmallResNet takes 4 values .* found 2")])
 def test_what_only_the_native_classes_know_is_refused_by_them_with_the_old_file_named(v2, change, message, tmp_path, make_list):
-    from ssld import build
+    from ssld import build, build_networks
     make_list(tmp_path, "train", 8, size=36)
     config = Config(v2(change).data, "old.yaml")
     with pytest.raises(InputError, match=f"^old.yaml.*{message}"):
@@ -206,4 +206,4 @@ def test_what_only_the_native_classes_know_is_refused_by_them_with_the_old_file_
         build.build_schedule(config, settings, 2)
         network = build.build_student(config)
         build.build_optimizer(config, network, 0.1)
-        build.build_frozen_network(config)
+        build_networks.build_frozen_network(config)

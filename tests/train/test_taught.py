@@ -10,7 +10,7 @@ import paddle
 import pytest
 
 from dedup.files import sha256_file
-from ssld import build
+from ssld import build, build_teacher
 from ssld.config import Config
 from ssld.errors import InputError
 from ssld.models.weights import fingerprint, save_weights
@@ -180,8 +180,8 @@ def test_without_an_evaluation_list_the_teacher_is_recorded_all_the_same(run, ta
 @needs_bf16
 def test_bfloat16_is_compared_once_recorded_and_used(run, taught, cut, monkeypatch, assert_same_run):
     compared = []
-    original = build.measure_agreement
-    monkeypatch.setattr(build, "measure_agreement", lambda *args: compared.append(1) or original(*args))
+    original = build_teacher.measure_agreement
+    monkeypatch.setattr(build_teacher, "measure_agreement", lambda *args: compared.append(1) or original(*args))
     taught(engine="onednn_bf16")
     whole = run("whole", **STOPS)
     found = record_of(whole)["agreement"]
