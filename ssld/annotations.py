@@ -28,4 +28,6 @@ def check_types(parameters: Mapping[str, inspect.Parameter], given: Mapping, whe
         allowed = tuple(each for part in parts for each in _TYPES[part])
         if not isinstance(value, allowed) or (isinstance(value, bool) and bool not in allowed):
             expected = " or ".join(_WORDS[part] for part in parts)
-            raise InputError(f"{where}: {name} must be {expected}, not {value!r}.")
+            number = "str" in parts and isinstance(value, (int, float))
+            hint = " Put it in quotes if it looks like a number." if number else ""
+            raise InputError(f"{where}: {name} must be {expected}, not {value!r}.{hint}")

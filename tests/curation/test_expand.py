@@ -194,7 +194,7 @@ def test_ray_writes_the_same_files_as_this_process(expansion, task, tmp_path):
 
 
 def test_downloaded_weights_can_score(task, tmp_path, monkeypatch):
-    monkeypatch.setattr("ssld.build.published_weights", lambda name, use_ssld: task / "teacher.pdparams")
+    monkeypatch.setattr("ssld.build_networks.published_weights", lambda name, use_ssld: task / "teacher.pdparams")
     settings = config(task, tmp_path)
     settings.data["Arch"]["teacher"]["pretrained"] = True
     assert run_expansion(settings).report["pool"]["lines"] == 27

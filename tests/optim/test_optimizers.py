@@ -108,10 +108,10 @@ def test_frozen_parameters_are_not_optimized_and_freezing_all_is_refused(network
     ({"weight_decay": -1}, "weight_decay must be a number of at least 0"),
     ({"learning_rate": 1}, "has no option 'learning_rate'"),
     ({"momentum": 1.0}, r"momentum must lie in \[0, 1\), not 1.0"),
-    ({"momentum": "0.9"}, r"momentum must lie in \[0, 1\), not '0.9'"),
+    ({"momentum": "0.9"}, "momentum must be a number, not '0.9'"),
     ({"clip_norm": 0}, "clip_norm must be a number above 0"),
-    ({"clip_norm": "x"}, "clip_norm must be a number above 0"),
-    ({"no_weight_decay_name": ["bn"]}, r"no_weight_decay_name must be parts of names with spaces between them, not \['bn'\]")])
+    ({"clip_norm": "x"}, "clip_norm must be a number or null, not 'x'"),
+    ({"no_weight_decay_name": ["bn"]}, r"no_weight_decay_name must be a text, not \['bn'\]")])
 def test_wrong_options_are_refused_with_the_place(network, options, message):
     with pytest.raises(InputError, match=f"^here.Momentum.*{message}"):
         OPTIMIZERS.build("Momentum", options, "here", network=network, learning_rate=0.1)
@@ -120,7 +120,7 @@ def test_wrong_options_are_refused_with_the_place(network, options, message):
 @pytest.mark.parametrize("options, message", [({"beta1": 1}, r"beta1 must lie in \[0, 1\)"),
                                               ({"beta2": 2.0}, r"beta2 must lie in \[0, 1\)"),
                                               ({"epsilon": 0}, "epsilon must be a number above 0"),
-                                              ({"weight_decay": None}, "weight_decay must be a number of at least 0")])
+                                              ({"weight_decay": None}, "weight_decay must be a number, not None")])
 def test_wrong_options_of_adamw_are_refused(network, options, message):
     with pytest.raises(InputError, match=f"^here.AdamW.*{message}"):
         OPTIMIZERS.build("AdamW", options, "here", network=network, learning_rate=0.1)

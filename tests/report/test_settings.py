@@ -25,8 +25,8 @@ def test_rungs_come_in_the_order_of_the_file():
     ({"rungs": []}, "needs at least one rung"),
     ({"rungs": [{"name": "a", "run": "x", "reference": True}]}, "needs at least one rung"),
     ({"rungs": [{"name": "a", "run": "x", "reference": "yes"}]}, "reference must be true or false"),
-    ({"rungs": [{"name": 12, "run": "x"}]}, "name must be text, not 12"),
-    ({"title": None}, "title must be text"),
+    ({"rungs": [{"name": 12, "run": "x"}]}, r"name must be a text, not 12\. Put it in quotes"),
+    ({"title": None}, "title must be a text, not None"),
     ({"truth": "truth.csv"}, "truth needs the option 'expansion'"),
 ])
 def test_what_cannot_be_meant_is_refused_with_the_place(section, message):
