@@ -113,7 +113,7 @@ def _image(picture: Toned) -> Image.Image:
 
 
 def _with_pillow(change: Callable[[Image.Image, float], Image.Image]) -> Callable[[Toned, float], Toned]:
-    return lambda picture, magnitude: Toned(np.array(change(_image(picture), magnitude)))
+    return lambda picture, magnitude: Toned(np.asarray(change(_image(picture), magnitude)))
 
 
 def _affine(matrix: Callable[[float, int, int], Sequence[float]]) -> Callable[[Toned, float], Toned]:
@@ -146,7 +146,7 @@ def _sharpness(picture: Toned, gain: float) -> Toned:
     smooth = cv2.filter2D(image, -1, _SMOOTH)
     for edge in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):       # as Pillow leaves them
         smooth[edge] = image[edge]
-    return Toned(np.array(Image.blend(Image.fromarray(smooth), Image.fromarray(image), 1 + gain)))
+    return Toned(np.asarray(Image.blend(Image.fromarray(smooth), Image.fromarray(image), 1 + gain)))
 
 
 _SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
