@@ -64,6 +64,25 @@ class ManifestDataset(Dataset):
                          "Is the data's disk still there?")
 
 
+class SomeRows(Dataset):
+    """Some rows of a dataset in their first pass; neighbours that stand in for unreadable images may be others.
+
+    Args:
+        dataset: map from Visit to sample.
+        rows: int64 [n].
+    """
+
+    def __init__(self, dataset: Dataset, rows: np.ndarray):
+        super().__init__()
+        self.dataset, self.rows = dataset, rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, visit: Visit):
+        return self.dataset[Visit(int(self.rows[visit.row]), 0)]
+
+
 @DATASETS.register
 class ImageNetDataset(ManifestDataset):
     """The images of a list file, transformed; PaddleClas's name for `path label` lists of any data.

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from paddle import Tensor
 
-from ..data.dataset import Visit
+from ..data.dataset import SomeRows
 from ..data.loader import in_order
 from ..device import is_main, rank, world_size
 from ..methods import log_softmax
@@ -110,18 +110,5 @@ def spread_images(dataset, batch_size: int, num_workers: int = 0) -> Iterator[Te
     Each process gets its share; their union does not depend on how many there are.
     """
     rows = np.unique(np.linspace(0, len(dataset) - 1, min(IMAGES, len(dataset))).astype(np.int64))
-    share = _Rows(dataset, rows[rank()::world_size()])
+    share = SomeRows(dataset, rows[rank()::world_size()])
     return (batch["image"] for batch in in_order(share, batch_size, num_workers=num_workers)) if len(share) else iter(())
-
-
-class _Rows:
-    """Some rows of a dataset."""
-
-    def __init__(self, dataset, rows: np.ndarray):
-        self.dataset, self.rows = dataset, rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, visit: Visit) -> dict:
-        return self.dataset[Visit(int(self.rows[visit.row]), visit.pass_)]

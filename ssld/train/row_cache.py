@@ -9,11 +9,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 from paddle import Tensor
-from paddle.io import Dataset
 
 from dedup.files import sync_folder, write_json
 
-from ..data.dataset import READABLE, ManifestDataset, UnreadableImages, Visit
+from ..data.dataset import READABLE, ManifestDataset, SomeRows, UnreadableImages
 from ..data.loader import in_order
 from ..device import is_main, rank, world_size
 from ..errors import InputError
@@ -143,7 +142,7 @@ class RowCache:
 
     def _left_of(self, shard: Shard):
         """Batches of the images of a shard that are still to do."""
-        part = _Part(self.dataset, shard.first + shard.done, shard.stop)
+        part = SomeRows(self.dataset, np.arange(shard.first + shard.done, shard.stop))
         return in_order(part, self.batch_size, num_workers=self.num_workers) if len(part) else ()
 
     def _checked(self, values: Mapping[str, np.ndarray], first: int, bad: np.ndarray) -> dict[str, np.ndarray]:
@@ -173,20 +172,6 @@ class RowCache:
     def _map(self) -> Rows:
         arrays = {name: np.load(self.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False) for name in self.widths}
         return Rows(arrays, np.array(read_json(self.folder / CARD)["unreadable"], np.int64))
-
-
-class _Part(Dataset):
-    """The rows first .. stop - 1 of a dataset; neighbours that stand in for unreadable images may lie outside."""
-
-    def __init__(self, dataset: ManifestDataset, first: int, stop: int):
-        super().__init__()
-        self.dataset, self.first, self.stop = dataset, first, stop
-
-    def __len__(self) -> int:
-        return self.stop - self.first
-
-    def __getitem__(self, visit: Visit) -> dict[str, np.ndarray]:
-        return self.dataset[Visit(self.first + visit.row, 0)]
 
 
 def _size(file: Path) -> int:
