@@ -21,7 +21,7 @@ def SGD(network: nn.Layer, learning_rate: float, regularizer: Mapping | None = N
         no_weight_decay_name: str = "", one_dim_param_no_weight_decay: bool = False,
         clip_norm: float | None = None) -> paddle.optimizer.Optimizer:
     """Stochastic gradient descent with coupled L2; see Momentum for the keys."""
-    exempt_from_decay(network, _parts(no_weight_decay_name), one_dim_param_no_weight_decay)
+    exempt_from_decay(network, no_weight_decay_name.split(), one_dim_param_no_weight_decay)
     return paddle.optimizer.SGD(learning_rate, trainable(network), weight_decay=_l2(regularizer, weight_decay),
                                 grad_clip=_clip(clip_norm))
 
@@ -45,7 +45,7 @@ def Momentum(network: nn.Layer, learning_rate: float, momentum: float = 0.9, use
         clip_norm: largest global norm of the gradient.
         multi_precision: float32 master weights for float16 parameters.
     """
-    exempt_from_decay(network, _parts(no_weight_decay_name), one_dim_param_no_weight_decay)
+    exempt_from_decay(network, no_weight_decay_name.split(), one_dim_param_no_weight_decay)
     return paddle.optimizer.Momentum(learning_rate, below_one("momentum", momentum), trainable(network), use_nesterov,
                                      weight_decay=_l2(regularizer, weight_decay), grad_clip=_clip(clip_norm),
                                      multi_precision=multi_precision)
@@ -56,7 +56,7 @@ def AdamW(network: nn.Layer, learning_rate: float, beta1: float = 0.9, beta2: fl
           weight_decay: float = 0.01, no_weight_decay_name: str = "", one_dim_param_no_weight_decay: bool = False,
           clip_norm: float | None = None, multi_precision: bool = False) -> paddle.optimizer.Optimizer:
     """Adam with decoupled weight decay (arXiv:1711.05101); see Momentum for the keys."""
-    decays = exempt_from_decay(network, _parts(no_weight_decay_name), one_dim_param_no_weight_decay)
+    decays = exempt_from_decay(network, no_weight_decay_name.split(), one_dim_param_no_weight_decay)
     return paddle.optimizer.AdamW(learning_rate, below_one("beta1", beta1), below_one("beta2", beta2),
                                   positive("epsilon", epsilon), trainable(network),
                                   weight_decay=not_negative("weight_decay", weight_decay),
@@ -131,9 +131,3 @@ def _regularizer(name: str, coeff: float):
 
 def _clip(clip_norm: float | None):
     return None if clip_norm is None else nn.ClipGradByGlobalNorm(positive("clip_norm", clip_norm))
-
-
-def _parts(names: str) -> list[str]:
-    if not isinstance(names, str):
-        raise InputError(f"no_weight_decay_name must be parts of names with spaces between them, not {names!r}.")
-    return names.split()

@@ -1,6 +1,7 @@
 """The section Recipe: which commands run on which configs, for which seeds, and what each waits for."""
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -122,18 +123,18 @@ def jobs_of(recipe: Recipe) -> list[Job]:
 def _job(recipe: Recipe, stage: Stage, seed: int | None) -> Job:
     root, number = Path(recipe.output_dir), recipe.seeds[0] if seed is None else seed
     jobs = {other.name: _job_name(other, None if other.once else number) for other in recipe.stages}
-    folders = {other.name: root / jobs[other.inside or other.name] for other in recipe.stages}
+    folders: dict[str, Path] = {}
+    for other in recipe.stages:
+        folders[other.name] = folders[other.inside] if other.inside else root / jobs[other.name]
     meanings, folder = {"seed": str(number), **folders}, folders[stage.name]
 
     def filled(value):
         return _REFERENCE.sub(lambda found: str(meanings[found[1]]), value) if isinstance(value, str) else value
 
     settings = {"Global.output_dir": str(folder), "Global.seed": number, **{k: filled(v) for k, v in stage.set.items()}}
-    if stage.command == "eval":
-        del settings["Global.seed"]
     arguments = [stage.command, "-c", stage.config]
     for key, value in settings.items():
-        arguments += ["-o", f"{key}={value}"]
+        arguments += ["-o", f"{key}={value if isinstance(value, str) else json.dumps(value)}"]       # JSON is YAML
     if stage.command == "eval":
         arguments += ["--weights", filled(stage.weights), "--json", str(folder / RESULT)]
     needs = tuple(jobs[name] for name in _references(stage))
@@ -173,6 +174,8 @@ def _check_references(recipe: Recipe) -> None:
             if name not in earlier:
                 raise InputError(f"stage '{stage.name}' refers to '{name}', which is no earlier stage. "
                                  f"{nearest(name, earlier)}")
+        if stage.compare and earlier[stage.compare].command == "expand":
+            raise InputError(f"stage '{stage.name}': compare names '{stage.compare}', which has no accuracy: it is an expand.")
         once = [name for name in _references(stage) if not earlier[name].once]
         if stage.once and once:
             raise InputError(f"stage '{stage.name}' runs once, but refers to '{once[0]}', which runs for each seed.")

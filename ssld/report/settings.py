@@ -73,7 +73,7 @@ def read_settings(config: Config) -> ReportSettings:
     if all(rung.reference for rung in rungs):
         raise InputError(f"{where}.rungs holds {len(rungs)} runs and none without 'reference: true'; a ladder needs at "
                          "least one rung.")
-    _check_texts(ReportSettings, section, where)
+    _refuse_empty(ReportSettings, section, where)
     try:
         return ReportSettings(rungs=rungs, **section)
     except InputError as error:
@@ -84,16 +84,12 @@ def _rung(item, where: str) -> Rung:
     if not isinstance(item, Mapping):
         raise InputError(f"{where} must hold 'name' and 'run', not {item!r}.")
     check_arguments(Rung, item, where)
-    _check_texts(Rung, item, where)
-    if not isinstance(item.get("reference", False), bool):
-        raise InputError(f"{where}.reference must be true or false, not {item['reference']!r}.")
+    _refuse_empty(Rung, item, where)
     return Rung(**item)
 
 
-def _check_texts(target, given: Mapping, where: str) -> None:
-    """Refuse numbers, lists and empty names where text belongs."""
-    needed = {field.name for field in fields(target) if field.type == "str" and field.default != ""}
-    for name, value in given.items():
-        empty = value in ("", None) and name in needed
-        if name != "reference" and (empty or not isinstance(value, (str, type(None)))):
-            raise InputError(f"{where}.{name} must be text, not {value!r}. Put it in quotes if it looks like a number.")
+def _refuse_empty(target, given: Mapping, where: str) -> None:
+    """Refuse an empty text where there must be one."""
+    for name in (field.name for field in fields(target) if field.type == "str" and field.default != ""):
+        if given.get(name) == "":
+            raise InputError(f"{where}.{name} must be a text, and not an empty one.")

@@ -53,7 +53,22 @@ def test_a_stage_inside_another_writes_into_its_folder_and_waits_for_it():
     assert use.needs == ("random",) and "DataLoader.Train.dataset.cls_label_path=runs/expand/r/list.txt" in use.arguments
 
 
+def test_stages_inside_one_another_write_into_the_folder_of_the_first():
+    stages = [{"name": name, "config": "expand.yaml", "command": "expand", "once": True, **inside}
+              for name, inside in (("a", {}), ("b", {"inside": "a"}), ("c", {"inside": "b"}))]
+    assert [job.folder for job in jobs_of(recipe_of(*stages))] == [Path("runs/a")] * 3
+
+
+@pytest.mark.parametrize("value", [None, True, 0.5, [1, "x"], {"name": "L2"}, "a text"])
+def test_settings_arrive_as_they_were_written(value, tmp_path):
+    (tmp_path / "x.yaml").write_text("Global: {}")
+    job, = jobs_of(recipe_of({"name": "x", "config": "x.yaml", "set": {"Global.it": value}}))
+    override = next(argument for argument in job.arguments if argument.startswith("Global.it="))
+    assert Config.load(tmp_path / "x.yaml", [override]).section("Global")["it"] == value
+
+
 @pytest.mark.parametrize("stages, message", [
+    ([{"name": "x", "config": "x.yaml", "command": "expand"}, {**DISTILL, "set": {}, "compare": "x"}], "has no accuracy"),
     ([], "stages must be a list with at least one entry"),
     (["distill"], r"stages\[0\]: expected a stage such as"),
     ([{"name": "x"}], "needs the option 'config'"),

@@ -27,6 +27,8 @@ def test_rungs_come_in_the_order_of_the_file():
     ({"rungs": [{"name": "a", "run": "x", "reference": "yes"}]}, "reference must be true or false"),
     ({"rungs": [{"name": 12, "run": "x"}]}, r"name must be a text, not 12\. Put it in quotes"),
     ({"title": None}, "title must be a text, not None"),
+    ({"title": ""}, "Report.title must be a text, and not an empty one"),
+    ({"rungs": [{"name": "", "run": "x"}]}, r"rungs\[0\].name must be a text, and not an empty one"),
     ({"truth": "truth.csv"}, "truth needs the option 'expansion'"),
 ])
 def test_what_cannot_be_meant_is_refused_with_the_place(section, message):
