@@ -17,10 +17,10 @@ from step import ENGINES, PAIRS, network_of, processor
 
 from dedup.files import write_json
 from ssld import __version__, device
-from ssld.methods import log_softmax
 from ssld.methods.js import symmetric_kl
 from ssld.models.onednn import use_onednn
 from ssld.optim.optimizers import Momentum
+from ssld.outputs import log_softmax
 from ssld.teachers.onednn import runs_bf16
 
 

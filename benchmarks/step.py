@@ -25,15 +25,16 @@ import paddle
 from dedup.files import write_json
 from ssld import __version__, device
 from ssld.distiller import Distiller, Term
-from ssld.methods import log_softmax
 from ssld.methods.js import JSDivLoss, symmetric_kl
 from ssld.models.onednn import use_onednn
 from ssld.models.zoo import build_network
 from ssld.optim.optimizers import Momentum
 from ssld.optim.schedules import Cosine
+from ssld.outputs import log_softmax
 from ssld.teachers.eager import EagerEngine
 from ssld.teachers.live import LiveTeacher
 from ssld.teachers.onednn import OneDNNEngine, runs_bf16
+from ssld.timetable import Timetable
 from ssld.train.settings import Settings
 from ssld.train.trainer import Trainer
 
@@ -127,7 +128,7 @@ def run_pair(teacher, student, size: int, batch_size: int, engine: str, block: i
     loader = InMemory(batch, bare_step_of(network, students[0], image))
     distiller = Distiller(students[1], LiveTeacher(ENGINES[engine](network)), [Term(JSDivLoss())])
     with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):
-        Trainer(distiller, loader, Momentum(distiller, 0.01), Cosine(0.01, epochs=1, steps_per_epoch=steps),
+        Trainer(distiller, loader, Momentum(distiller, 0.01), Cosine(0.01, timetable=Timetable.uniform(1, steps)),
                 Settings(folder, print_batch_step=block)).fit()
     return {"engine": engine + fast_student, "blocks": blocks, "steps_per_block": block, **compared(loader, block, discard)}
 

@@ -22,16 +22,16 @@ class ImageError(Exception):
     """A file that yields no picture: missing, empty, corrupt, too large, or not an image."""
 
 
-def opencv_pixels(data: bytes, flag: int) -> Optional[np.ndarray]:
+def opencv_pixels(data: bytes, flag: int, ignore_orientation: bool = False) -> Optional[np.ndarray]:
     """What OpenCV reads from the bytes of a file, with a flag such as cv2.IMREAD_COLOR; None if it cannot."""
     try:
-        return cv2.imdecode(np.frombuffer(data, np.uint8), flag)
+        return cv2.imdecode(np.frombuffer(data, np.uint8), flag | cv2.IMREAD_IGNORE_ORIENTATION * ignore_orientation)
     except cv2.error:           # among others: more than 2^30 pixels
         return None
 
 
-def to_rgb(data: bytes, max_pixels: int) -> np.ndarray:
-    """The picture in the bytes of a file of any format that Pillow knows, uint8 [H, W, 3], upright.
+def to_rgb(data: bytes, max_pixels: int, ignore_orientation: bool = False) -> np.ndarray:
+    """The picture in the bytes of a file of any format that Pillow knows, uint8 [H, W, 3], upright unless told not to be.
 
     Raises:
         ImageError: no picture could be read, or it has more than `max_pixels`.
@@ -43,7 +43,7 @@ def to_rgb(data: bytes, max_pixels: int) -> np.ndarray:
                                  "JPEG can be decoded reduced")
             image.load()        # before asking for the orientation: both libraries turn TIFF files on their own
             pixels = _deep_rgb(data, image) if _is_deep(data, image) else _rgb(image)
-            return _upright(pixels, _orientation(image))
+            return _upright(pixels, 1 if ignore_orientation else _orientation(image))
     except ImageError:
         raise
     except UnidentifiedImageError as error:     # its own message holds a memory address, which no two runs share

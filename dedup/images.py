@@ -75,16 +75,16 @@ def read_colour(path) -> np.ndarray:
     return decode_colour(read_bytes(path)).pixels
 
 
-def decode_colour(data: bytes) -> Decoded:
-    """The picture in the bytes of a file, uint8 [H, W, 3] RGB."""
+def decode_colour(data: bytes, ignore_orientation: bool = False) -> Decoded:
+    """The picture in the bytes of a file, uint8 [H, W, 3] RGB; upright, unless its Exif orientation is to be ignored."""
     header = _jpeg_header(data)
     if header:
         reduction = 1 if header.height * header.width <= MAX_PIXELS else 8
         flag = cv2.IMREAD_COLOR if reduction == 1 else cv2.IMREAD_REDUCED_COLOR_8
-        pixels = opencv_pixels(data, flag)
+        pixels = opencv_pixels(data, flag, ignore_orientation)
         if pixels is not None:
             return _of_jpeg(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), reduction, header, data)
-    pixels = to_rgb(data, MAX_PIXELS)
+    pixels = to_rgb(data, MAX_PIXELS, ignore_orientation)
     return Decoded(pixels, *pixels.shape[:2], False)
 
 

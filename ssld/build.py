@@ -10,12 +10,14 @@ import paddle
 from paddle import nn
 
 from . import build_fix_stage
-from .build_data import build_train_loader, evaluator, has_evaluation
-from .build_networks import build_student
+from .build_data import build_train_loader, evaluator, has_evaluation, mixed
+from .build_networks import build_student, network_options
+from .build_stored import build_stored_loader, is_stored
 from .build_teacher import build_teacher, check_class_num
 from .checks import one_of
 from .config import Config
 from .data.dataset import ImageNetDataset
+from .data.loader import StepSampler
 from .data.manifest import check_labels, refuse_overlap
 from .device import is_main
 from .distiller import Distiller, Term, check_needs
@@ -27,12 +29,15 @@ from .optim.ema import EMA
 from .optim.optimizers import OPTIMIZERS
 from .optim.schedules import SCHEDULES, Schedule
 from .registry import check_arguments, check_keys, options_of
+from .softlabels.passes import CropSampler
+from .teachers.stored import StoredTeacher
+from .timetable import Timetable
 from .train.precision import Precision
 from .train.settings import Settings
 from .train.trainer import Trainer
 
 STUDENT_ENGINES = ("eager", "onednn")
-SECTIONS = ("Global", "Arch", "Loss", "Optimizer", "DataLoader", "Metric", "AMP", "EMA")
+SECTIONS = ("Global", "Arch", "Loss", "Optimizer", "DataLoader", "Metric", "AMP", "EMA", "SoftLabels")
 
 
 def build_settings(config: Config, sections: Sequence[str] = SECTIONS) -> Settings:
@@ -45,7 +50,7 @@ def build_settings(config: Config, sections: Sequence[str] = SECTIONS) -> Settin
 
 def build_terms(config: Config) -> list[Term]:
     """Loss.Train: a list of one-key mappings such as {JSDivLoss: {weight: 1.0}}."""
-    section = config.section("Loss")
+    section, class_num = config.section("Loss"), network_options(config, "student")["class_num"]
     check_keys(section, ("Train",), config.where("Loss"))
     terms = []
     for place, entry in enumerate(section.get("Train") or []):
@@ -55,7 +60,7 @@ def build_terms(config: Config) -> list[Term]:
         (name, options), = entry.items()
         options = options_of(options, f"{where}.{name}")
         weighting = {key: options.pop(key) for key in ("weight", "warmup_epochs") if key in options}
-        method = METHODS.build(name, options, where)
+        method = METHODS.build(name, options, where, class_num=class_num)
         with located(f"{where}.{name}"):
             terms.append(Term(method, **weighting))
     if not terms:
@@ -69,7 +74,7 @@ def build_distiller(config: Config) -> Distiller:
     if not config.section("Arch").get("teacher"):
         for term in terms:
             check_needs(term.method, None)
-    else:
+    elif not is_stored(config):
         check_class_num(config)
     student = build_student(config)
     options = config.section("Arch")["student"]
@@ -77,15 +82,31 @@ def build_distiller(config: Config) -> Distiller:
         frozen = Frozen(student, options["trainable"]) if options.get("trainable") is not None else None
         if one_of("engine", options.get("engine", "eager"), STUDENT_ENGINES) == "onednn":
             use_onednn(student)
-    return Distiller(student, build_teacher(config), terms, frozen)
+    teacher = build_teacher(config)
+    with located(config.file):
+        return Distiller(student, teacher, terms, frozen)
 
 
-def build_schedule(config: Config, settings: Settings, steps_per_epoch: int) -> Schedule:
+def build_timetable(config: Config, settings: Settings, sampler: StepSampler | CropSampler) -> Timetable:
+    """The epochs of a run in optimizer steps.
+
+    Raises:
+        InputError: an epoch of zero steps.
+    """
+    if sampler.timetable:
+        return sampler.timetable
+    steps = settings.iter_per_epoch or sampler.steps_per_pass // settings.update_freq
+    if not steps:
+        raise InputError(f"{config.where('Global')}: update_freq {settings.update_freq} is more than the "
+                         f"{sampler.steps_per_pass} batches of an epoch, so an epoch has zero steps.")
+    return Timetable.uniform(settings.epochs, steps)
+
+
+def build_schedule(config: Config, timetable: Timetable) -> Schedule:
     """Optimizer.lr."""
     where = config.where("Optimizer", "lr")
     options = options_of(config.section("Optimizer").get("lr"), where)
-    return SCHEDULES.build(options.pop("name", "Cosine"), options, where, epochs=settings.epochs,
-                           steps_per_epoch=steps_per_epoch)
+    return SCHEDULES.build(options.pop("name", "Cosine"), options, where, timetable=timetable)
 
 
 def build_optimizer(config: Config, network: nn.Layer, learning_rate: float):
@@ -109,19 +130,19 @@ def build_trainer(config: Config) -> Trainer:
     paddle.seed(settings.seed)
     np.random.seed(settings.seed)           # some backbones of PaddleClas draw from numpy's global generator
     model = build_distiller(config)
-    loader = build_train_loader(config, settings)
+    if isinstance(model.teacher, StoredTeacher):
+        loader = build_stored_loader(config, settings, model.teacher.store)
+    else:
+        loader = build_train_loader(config, settings)
     measure = evaluator(config) if has_evaluation(config) else None
+    loader = mixed(config, settings, loader)
     _check_lists(config, model, loader.dataset, measure.dataset if measure else None)
     if settings.fix_resolution:
         build_fix_stage.check(config, model, loader.dataset)
-    steps_per_epoch = settings.iter_per_epoch or loader.sampler.steps_per_pass // settings.update_freq
-    if not steps_per_epoch:
-        raise InputError(f"{config.where('Global')}: update_freq {settings.update_freq} is more than the "
-                         f"{loader.sampler.steps_per_pass} batches of an epoch, so an epoch has zero steps.")
     if settings.fix_resolution and settings.cache_features:
         model, loader, measure = build_fix_stage.on_features(config, settings, model, loader, measure,
                                                              partial(evaluator, config))
-    schedule = build_schedule(config, settings, steps_per_epoch)
+    schedule = build_schedule(config, build_timetable(config, settings, loader.sampler))
     optimizer = build_optimizer(config, model, schedule(0))
     ema = None
     if config.section("EMA"):

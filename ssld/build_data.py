@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from .checks import numbers, positive_int
 from .config import Config
 from .data.dataset import DATASETS, ImageNetDataset
-from .data.loader import Loader, StepSampler
+from .data.loader import Loader, MixingLoader, StepSampler
+from .data.mix import build_mix
 from .device import rank, world_size
 from .errors import InputError, located
 from .registry import check_arguments, check_keys, options_of
@@ -19,6 +20,8 @@ def build_dataset(config: Config, mode: str, seed: int = 0) -> ImageNetDataset:
     where = config.where("DataLoader", mode, "dataset")
     options = options_of(loader_section(config, mode).get("dataset"), where)
     name = options.pop("name", "ImageNetDataset")
+    if options.pop("batch_transform_ops", None) and mode == "Eval":
+        raise InputError(f"{where}: batch_transform_ops mixes images, which an evaluation must not. Remove it.")
     return DATASETS.build(name, options, where, seed=seed, section=where)
 
 
@@ -30,6 +33,13 @@ def build_train_loader(config: Config, settings: Settings) -> Loader:
     with located(f"{config.where('DataLoader', 'Train')}: {dataset.manifest.source}"):
         steps = StepSampler(len(dataset), seed=settings.seed, rank=rank(), world=world_size(), **sampler)
     return Loader(dataset, steps, **loading)
+
+
+def mixed(config: Config, settings: Settings, loader: Loader) -> Loader:
+    """DataLoader.Train.dataset.batch_transform_ops: the loader with its images mixed, if there is something to mix them."""
+    where = config.where("DataLoader", "Train", "dataset", "batch_transform_ops")
+    mix = build_mix(loader_section(config, "Train")["dataset"].get("batch_transform_ops"), where)
+    return MixingLoader(loader, mix, settings.seed) if mix else loader
 
 
 def has_evaluation(config: Config) -> bool:

@@ -10,9 +10,14 @@ from paddle import nn
 from .config import Config
 from .errors import InputError, located
 from .models.weights import load_weights
-from .models.zoo import build_network, published_weights
+from .models.zoo import build_network, find_builder, published_weights
 from .optim.param_groups import apply_lr_multipliers
 from .registry import check_keys
+
+VIEW_KEYS = ("size", "interpolation", "mean", "std")            # how a teacher sees crops when it labels them
+STORED_KEYS = ("source", "path", "crops_per_image", "policy", "kind", "k", "one_crop_epochs", "tail", "tail_ahead", "ferkd")
+_HOW_IT_RUNS = ("engine", "batch_norm", "min_top1")
+_WEIGHTS = ("pretrained", "use_ssld", "pretrained_part")
 
 
 def build_student(config: Config, load: bool = True) -> nn.Layer:
@@ -45,12 +50,20 @@ def build_frozen_network(config: Config) -> nn.Layer:
 def frozen_network(config: Config) -> tuple[nn.Layer, Path]:
     """The network of Arch.teacher, and the file of its weights."""
     where, options = config.where("Arch", "teacher"), network_options(config, "teacher")
-    for key in ("engine", "batch_norm", "min_top1"):
+    for key in (*_HOW_IT_RUNS, *VIEW_KEYS, *STORED_KEYS):
         options.pop(key, None)
     if not options.get("pretrained"):
         raise InputError(f"{where} needs 'pretrained', the path of the teacher's weights: a frozen teacher with random "
                          "weights would teach noise.")
     return _network(options, where)
+
+
+def check_live_keys(config: Config) -> None:
+    """Refuse misspelt keys of Arch.teacher where a store of labels is used in place of the network that it also names."""
+    where, options = config.where("Arch", "teacher"), network_options(config, "teacher")
+    for key in (*_HOW_IT_RUNS, *_WEIGHTS, *VIEW_KEYS, *STORED_KEYS):
+        options.pop(key, None)
+    find_builder(where=where, **options)
 
 
 def network_options(config: Config, part: str) -> dict[str, Any]:

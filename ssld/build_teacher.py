@@ -8,6 +8,7 @@ from dedup.files import sha256_file
 
 from .build_data import build_dataset, loader_section, loading_options, sampler_options
 from .build_networks import frozen_network, network_options
+from .build_stored import build_stored_teacher, is_stored
 from .checks import fraction
 from .config import Config
 from .device import is_main
@@ -16,19 +17,23 @@ from .teachers.agreement import Agreement, measure_agreement, settle_precision, 
 from .teachers.engines import BFloat16Engine, Engine, make_engine
 from .teachers.live import LiveTeacher
 from .teachers.record import TeacherIdentity, TeacherRecord
+from .teachers.stored import StoredTeacher
 from .train.evaluate import Evaluation
 
 _SURELY_ABOVE_CHANCE = 0.75      # with two or three classes, twice chance says nothing
 
 
-def build_teacher(config: Config) -> LiveTeacher | None:
-    """Arch.teacher: a frozen network as a teacher; None when the section is absent or null.
+def build_teacher(config: Config) -> LiveTeacher | StoredTeacher | None:
+    """Arch.teacher: a frozen network as a teacher, or a store of its labels; None when the section is absent or null.
 
-    Keys: name, class_num, pretrained (as for the student), engine, batch_norm, min_top1, and whatever the backbone takes.
+    Keys: source: live (the default) or stored; live: name, class_num, pretrained (as for the student), engine, batch_norm,
+    min_top1, and whatever the backbone takes; stored: see ssld.build_stored. Keys of the other kind say nothing.
     """
     section = config.section("Arch").get("teacher")
     if not section:
         return None
+    if is_stored(config):
+        return build_stored_teacher(config)
     engine, batch_norm = section.get("engine", "auto"), section.get("batch_norm", "running")
     network, file = frozen_network(config)
     identity = TeacherIdentity(section["name"], section["class_num"], str(file), sha256_file(file), engine, batch_norm)

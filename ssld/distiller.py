@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import paddle
-from paddle import nn
+from paddle import Tensor, nn
 
 from .checks import not_negative
 from .errors import InputError
@@ -73,16 +73,22 @@ class Distiller(nn.Layer):
         with paddle.no_grad():
             teacher = self.teacher(batch) if self.teacher is not None else None
         student = self.ask_student(batch)
-        if teacher is not None and teacher.logits.shape != student.logits.shape:
-            raise InputError(f"teacher and student disagree on the number of classes: {teacher.logits.shape[-1]} and "
-                             f"{student.logits.shape[-1]}. Set class_num of both to that of the teacher's weights.")
+        if teacher is not None and teacher.class_num != student.class_num:
+            raise InputError(f"teacher and student disagree on the number of classes: {teacher.class_num} and "
+                             f"{student.class_num}. Set class_num of both to that of the teacher's weights.")
         parts = {name: term.method(student, teacher, batch) for name, term in zip(self.names, self.terms)}
         total = sum(term.weight_at(self.epoch) * part for term, part in zip(self.terms, parts.values()))
-        return Losses(total, parts, student.logits)
+        return Losses(total, parts, student.logits, self._minima(teacher, batch))
 
     def ask_student(self, batch: Batch) -> Outputs:
         """What the student says about a batch."""
         return Outputs(self.student(batch["image"]))
+
+    @paddle.no_grad()
+    def _minima(self, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
+        """The least values of the losses that have one above 0."""
+        least = {name: term.method.minimum(teacher, batch) for name, term in zip(self.names, self.terms)}
+        return {name: value for name, value in least.items() if value is not None}
 
     def train(self):
         """Training mode, except for the frozen part of the student."""

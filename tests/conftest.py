@@ -64,3 +64,41 @@ def tiny(tmp_path, make_list, settings_of):
     make_list(tmp_path, "train", 24)
     make_list(tmp_path, "val", 10)
     return settings_of(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def make_store():
+    """Writes a store of soft labels for a list: make(folder, list file, kind=..., k=..., crops=6); returns its folder.
+
+    The labels are random distributions over 4 classes; `unreadable` rows have none.
+    """
+    from ssld.data.manifest import Manifest
+    from ssld.softlabels.codec import Codec
+    from ssld.softlabels.crops import draw_crops
+    from ssld.softlabels.writer import StoreWriter
+
+    def make(folder: Path, list_file: Path, kind: str = "marginal_smoothing", k: int | None = 3, crops: int = 6, seed: int = 5,
+             class_num: int = 4, unreadable=(), shard_images: int = 16) -> Path:
+        images, codec = Manifest.read(list_file), Codec(kind, k, class_num)
+        writer = StoreWriter(folder, {"seed": seed}, images, codec, crops, shard_images)
+        for shard in writer.shards():
+            for row in range(shard.first, shard.stop):
+                height, width = cv2.imread(str(images.file(row)), cv2.IMREAD_IGNORE_ORIENTATION | cv2.IMREAD_COLOR).shape[:2]
+                drawn = draw_crops(seed, images.path[row], width, height, crops)
+                labels = np.random.default_rng((seed, row)).dirichlet(np.full(class_num, 0.7), crops)
+                bad = row in unreadable
+                records = np.zeros(crops, codec.dtype) if bad else codec.encode(labels, drawn)
+                shard.append(records[None], *(np.array([0 if bad else n]) for n in (width, height)), np.array([not bad]))
+            shard.close()
+        writer.finish()
+        return folder
+    return make
+
+
+@pytest.fixture
+def stored(tiny, tmp_path, make_store):
+    """The tiny run taught by stored labels."""
+    make_store(tmp_path / "labels", tmp_path / "train.txt")
+    tiny["Arch"]["teacher"] = {"source": "stored", "path": str(tmp_path / "labels"), "crops_per_image": 2}
+    tiny["Loss"]["Train"] = [{"SoftCELoss": {}}]
+    return tiny

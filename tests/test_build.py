@@ -265,9 +265,12 @@ def test_a_soft_target_is_never_smoothed_and_a_teacher_never_trained(trainer_of,
     refuse(trainer_of, {key: value}, message)
 
 
-def test_labels_are_not_mixed_behind_the_users_back(trainer_of, taught):
-    refuse(trainer_of, {"DataLoader.Train.dataset.batch_transform_ops": [{"MixupOperator": {"alpha": 0.2}}]},
-           "ImageNetDataset has no option 'batch_transform_ops'")
+def test_images_are_mixed_where_the_config_says_so_and_never_in_an_evaluation(trainer_of, taught):
+    mixing = [{"MixupOperator": {"alpha": 0.2}}]
+    batch = next(trainer_of({"DataLoader.Train.dataset.batch_transform_ops": mixing}).loader.batches(0, 1))
+    assert set(batch) >= {"partner", "share"} and batch["label"].numpy().dtype == np.int64
+    refuse(trainer_of, {"DataLoader.Eval.dataset.batch_transform_ops": mixing},
+           "DataLoader.Eval.dataset: batch_transform_ops mixes images, which an evaluation must not")
 
 
 def test_a_smoothed_ground_truth_loss_beside_the_teacher_is_refused_when_labels_are_missing(trainer_of, taught, tmp_path):

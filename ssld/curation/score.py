@@ -27,7 +27,7 @@ from ..data.manifest import Manifest, describe_rows
 from ..data.transforms import Compose
 from ..device import is_main, rank, wait_for_all, world_size
 from ..errors import InputError
-from ..methods import log_softmax
+from ..outputs import log_softmax
 from ..progress import Progress
 from ..teachers.engines import Engine
 from .columns import Scores, collect, read_part

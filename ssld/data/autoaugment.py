@@ -136,11 +136,6 @@ def _tables(values: Callable[[np.ndarray], np.ndarray]) -> Callable[[Toned, floa
     return lambda picture, _: picture.through(values(picture.counts()))
 
 
-def _contrast(picture: Toned, gain: float) -> Toned:
-    grey = np.asarray(_image(picture).convert("L"))
-    return picture.through(tones.blended(int(cv2.sumElems(grey)[0] / grey.size + 0.5), 1 + gain))
-
-
 def _sharpness(picture: Toned, gain: float) -> Toned:
     image = np.asarray(picture)
     smooth = cv2.filter2D(image, -1, _SMOOTH)
@@ -158,7 +153,8 @@ _OPERATIONS = {
     "TranslateY": _Operation(_affine(lambda share, width, height: (1, 0, 0, 0, 1, share * height)), 0, _LONGEST_SHIFT, True),
     "Rotate": _Operation(_with_pillow(lambda image, degrees: image.rotate(degrees, fillcolor=_GREY)), 0, 30, True),
     "Color": _Operation(_with_pillow(lambda image, gain: ImageEnhance.Color(image).enhance(1 + gain)), 0, 0.9, True),
-    "Contrast": _Operation(_contrast, 0, 0.9, True),
+    "Contrast": _Operation(lambda picture, gain: picture.through(tones.blended(picture.mean_grey(), 1 + gain)), 0, 0.9,
+                           True),
     "Brightness": _Operation(_table(lambda gain: tones.blended(0, 1 + gain)), 0, 0.9, True),
     "Sharpness": _Operation(_sharpness, 0, 0.9, True),
     "Posterize": _Operation(_table(tones.posterized), 8, 4),

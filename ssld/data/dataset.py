@@ -21,10 +21,11 @@ _ATTEMPTS = 20                  # neighbours tried in place of an unreadable ima
 
 
 class Visit(NamedTuple):
-    """Which image, and in which pass over the list; together with the seed they fix its augmentation."""
+    """Which image, in which pass over the list, and how many crops of it; with the seed they fix its augmentation."""
 
     row: int
     pass_: int
+    crops: int = 1
 
 
 class ManifestDataset(Dataset):
@@ -54,14 +55,22 @@ class ManifestDataset(Dataset):
         for attempt in range(min(_ATTEMPTS, len(self))):
             row = (visit.row + attempt) % len(self)
             try:
-                image = self.transform(self.manifest.file(row), np.random.default_rng((self.seed, visit.pass_, row)))
+                sample = self._sample(visit._replace(row=row), np.random.default_rng((self.seed, visit.pass_, row)))
             except (ImageError, OSError):
                 unreadable = visit.row if unreadable == READABLE else unreadable
                 continue
-            return {"image": image, "label": self.manifest.label[row], "index": np.int64(row),
+            return {**sample, "label": self.manifest.label[row], "index": np.int64(row),
                     "unreadable": np.int64(unreadable)}
         raise InputError(f"{attempt + 1} images in a row cannot be read, beginning with {self.manifest.place(visit.row)}. "
                          "Is the data's disk still there?")
+
+    def _sample(self, visit: Visit, rng: np.random.Generator) -> dict[str, np.ndarray]:
+        """What a file gives.
+
+        Raises:
+            ImageError, OSError: it cannot be read.
+        """
+        return {"image": self.transform(self.manifest.file(visit.row), rng)}
 
 
 class SomeRows(Dataset):

@@ -3,6 +3,9 @@
 OpenCV, Pillow and simplejpeg all bring libjpeg-turbo and leave its settings alone (integer DCT, smooth chroma), so they
 agree to the bit; they differ in speed. Whatever is no ordinary upright JPEG file goes to OpenCV, as does one that a
 decoder complains of. Only where a scan has wrong bytes that no decoder notices, the wrong pixels may be others.
+
+Pictures are turned upright after their Exif orientation unless it is to be ignored: then pixels, width and height are those
+that the file's header speaks of. (A TIFF file's own field of that name is no Exif tag, and libraries always follow it.)
 """
 from __future__ import annotations
 
@@ -69,10 +72,11 @@ class JpegPicture:
         encoded: bytes of the file.
         header: see `ordinary_jpeg`.
         decode: one of the decoders above.
+        ignore_orientation: what `header` was asked with.
     """
 
-    def __init__(self, encoded: bytes, header: JpegHeader, decode: Decoder = FASTEST):
-        self.encoded, self.header, self.decode = encoded, header, decode
+    def __init__(self, encoded: bytes, header: JpegHeader, decode: Decoder = FASTEST, ignore_orientation: bool = False):
+        self.encoded, self.header, self.decode, self.ignore_orientation = encoded, header, decode, ignore_orientation
         self.shape = header.height, header.width, 3
 
     def __getitem__(self, box: tuple[slice, slice]) -> np.ndarray:
@@ -88,28 +92,30 @@ class JpegPicture:
         return self[:self.shape[0], :self.shape[1]]
 
     def _whole_by_opencv(self) -> np.ndarray:
-        pixels = decode_any(self.encoded)
+        pixels = decode_any(self.encoded, self.ignore_orientation)
         if pixels.shape != self.shape:
             raise ImageError(f"the header says {self.shape[1]} x {self.shape[0]} pixels, the picture has "
                              f"{pixels.shape[1]} x {pixels.shape[0]}")
         return pixels
 
 
-def decode_any(encoded: bytes) -> np.ndarray:
-    """The picture in the bytes of any file, uint8 [H, W, 3] RGB, upright; what OpenCV cannot read, Pillow may.
+def decode_any(encoded: bytes, ignore_orientation: bool = False) -> np.ndarray:
+    """The picture in the bytes of any file, uint8 [H, W, 3] RGB; what OpenCV cannot read, Pillow may.
 
     Raises:
         ImageError: no picture could be read.
     """
-    pixels = opencv_pixels(encoded, cv2.IMREAD_COLOR)
-    return decode_colour(encoded).pixels if pixels is None else cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    pixels = opencv_pixels(encoded, cv2.IMREAD_COLOR, ignore_orientation)
+    if pixels is None:
+        return decode_colour(encoded, ignore_orientation).pixels
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
 
 
-def ordinary_jpeg(encoded: bytes) -> Optional[JpegHeader]:
+def ordinary_jpeg(encoded: bytes, ignore_orientation: bool = False) -> Optional[JpegHeader]:
     """The header of a JPEG file whose pixels do not depend on who decodes it; None of other files.
 
-    Those are grey or three channels of 8 bits, Huffman coded, upright, not huge, and not truncated: decoders differ in
-    what they put in the place of missing rows.
+    Those are grey or three channels of 8 bits, Huffman coded, upright (or not to be turned), not huge, and not truncated:
+    decoders differ in what they put in the place of missing rows.
     """
     header = read_jpeg_header(encoded)
     if header is None or header.channels not in (1, 3) or not 0 < header.height * header.width <= _LARGEST:
@@ -117,7 +123,8 @@ def ordinary_jpeg(encoded: bytes) -> Optional[JpegHeader]:
     marker, bits = encoded[header.frame + 1], encoded[header.frame + 4]
     ordinary = marker in (_BASELINE, _SEQUENTIAL, _PROGRESSIVE) and bits == 8
     whole = encoded.rfind(_END, header.scan) > 0
-    return header if ordinary and whole and _orientation(encoded, header.app1) == 1 else None
+    upright = ignore_orientation or _orientation(encoded, header.app1) == 1
+    return header if ordinary and whole and upright else None
 
 
 def _orientation(encoded: bytes, app1: int) -> int:

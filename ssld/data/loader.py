@@ -6,7 +6,8 @@ same images per step as one process with the whole.
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -33,6 +34,8 @@ class StepSampler:
         InputError: a pass of zero steps.
     """
 
+    timetable = None            # a pass is an epoch, or Global.iter_per_epoch says what is one
+
     def __init__(self, size: int, batch_size: int, shuffle: bool = True, drop_last: bool = True, seed: int = 0,
                  rank: int = 0, world: int = 1):
         self.size, self.shuffle, self.seed, self.rank = size, shuffle, seed, rank
@@ -48,9 +51,17 @@ class StepSampler:
     def visits(self, step: int) -> list[Visit]:
         """What this process sees in step `step`, counted from 0 over the whole run."""
         pass_, position = divmod(step, self.steps_per_pass)
+        return [Visit(row, pass_) for row in self.rows(pass_, position)]
+
+    @property
+    def made_of(self) -> str:
+        """What a batch of one process is made of."""
+        return str(self.batch_size)
+
+    def rows(self, pass_: int, position: int) -> list[int]:
+        """The rows that this process sees in one step of a pass; the pass's number seeds its order."""
         first = position * self.global_batch + self.rank * self.batch_size
-        rows = self._order(pass_)[np.arange(first, first + self.batch_size) % self.size]
-        return [Visit(int(row), pass_) for row in rows]
+        return self._order(pass_)[np.arange(first, first + self.batch_size) % self.size].tolist()
 
     def _order(self, pass_: int) -> np.ndarray:
         if self._cached is None or self._cached[0] != pass_:
@@ -63,7 +74,7 @@ class Loader:
     """Training batches from any step on.
 
     Args:
-        dataset: map from Visit to sample dict.
+        dataset: map from Visit to sample dict; its method `join`, if it has one, makes a batch of samples.
         sampler: see StepSampler.
         num_workers: processes that read and transform; 0 reads in a thread of this process.
         use_shared_memory: how workers hand over batches.
@@ -76,6 +87,26 @@ class Loader:
     def batches(self, first_step: int, last_step: int) -> Iterator[dict]:
         """Batches (dicts of tensors) of the steps first_step .. last_step - 1."""
         return _batches(self.dataset, _Plan(self.sampler, first_step, last_step), self.num_workers, self.use_shared_memory)
+
+
+class MixingLoader(Loader):
+    """Training batches whose images are mixed with each other.
+
+    The draws of a step are a function of (seed, step, process), as everything else is.
+
+    Args:
+        loader: gives the batches.
+        mix: batch, generator -> mixed batch; see ssld.data.mix.
+        seed: of the draws.
+    """
+
+    def __init__(self, loader: Loader, mix: Callable[[dict, np.random.Generator], dict], seed: int):
+        super().__init__(loader.dataset, loader.sampler, loader.num_workers, loader.use_shared_memory)
+        self.mix, self.seed = mix, seed
+
+    def batches(self, first_step, last_step):
+        for step, batch in enumerate(super().batches(first_step, last_step), first_step):
+            yield self.mix(batch, np.random.default_rng((self.seed, step, self.sampler.rank)))
 
 
 class _Plan:
@@ -130,17 +161,18 @@ class _Reported:
             return _Failure(traceback.format_exc(), False)
 
 
-def _collate(samples: list) -> dict:
+def _collate(join: Callable[[list], dict], samples: list) -> dict:
     """A batch, or the first failure in it."""
     for sample in samples:
         if isinstance(sample, _Failure):
             return {"failure": np.frombuffer(sample.text.encode(), np.uint8), "mendable": np.array([sample.mendable])}
-    return default_collate_fn(samples)
+    return join(samples)
 
 
 def _batches(dataset, plan, num_workers: int, use_shared_memory: bool = True) -> Iterator[dict]:
     """The planned batches; what fails in a worker or thread is raised here."""
-    for batch in DataLoader(_Reported(dataset), batch_sampler=plan, num_workers=num_workers, collate_fn=_collate,
+    collate = partial(_collate, getattr(dataset, "join", default_collate_fn))
+    for batch in DataLoader(_Reported(dataset), batch_sampler=plan, num_workers=num_workers, collate_fn=collate,
                             use_shared_memory=use_shared_memory, return_list=True):
         if "failure" in batch:
             text = batch["failure"].numpy().tobytes().decode()

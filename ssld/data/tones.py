@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
+from PIL import Image
 
 VALUES = np.arange(256, dtype=np.uint8)
 
@@ -37,6 +38,11 @@ class Toned:
             self._counts = np.concatenate([cv2.calcHist([self.image], [channel], None, [256], (0, 256)).T.astype(np.int64)
                                            for channel in range(3)])
         return self._counts if self.tables is None else _each(_moved, self.tables, self._counts)
+
+    def mean_grey(self) -> int:
+        """The mean of Pillow's grey version, rounded; towards it, less contrast goes."""
+        grey = np.asarray(Image.fromarray(np.asarray(self)).convert("L"))
+        return int(cv2.sumElems(grey)[0] / grey.size + 0.5)
 
     def __array__(self, dtype=None) -> np.ndarray:
         if self.tables is None:

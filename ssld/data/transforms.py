@@ -20,11 +20,10 @@ from ..checks import numbers, positive
 from ..errors import InputError, located
 from ..registry import Registry
 from .decode import FASTEST, JpegPicture, decode_any, ordinary_jpeg
+from .resize import Resize
 from .tones import Toned
 
 TRANSFORMS = Registry("transform")
-_INTERPOLATION = {"nearest": cv2.INTER_NEAREST, "bilinear": cv2.INTER_LINEAR, "bicubic": cv2.INTER_CUBIC,
-                  "area": cv2.INTER_AREA, "lanczos": cv2.INTER_LANCZOS4}
 
 
 class Transform:
@@ -41,24 +40,28 @@ class Transform:
 
 @TRANSFORMS.register
 class DecodeImage(Transform):
-    """Reads a file into uint8 [H, W, 3], orientation tag applied; see `ssld.data.decode` for who decodes it.
+    """Reads a file into uint8 [H, W, 3]; see `ssld.data.decode` for who decodes it.
 
     Args:
         to_rgb: channel order of the result, RGB (true) or BGR.
         channel_first: only false; ToCHWImage changes the layout at the end.
+        ignore_orientation: leave the pixels as the file has them instead of turning them upright after its Exif tag.
+            Boxes that were stored for such pixels need it.
     """
 
-    def __init__(self, to_rgb: bool = True, channel_first: bool = False):
+    def __init__(self, to_rgb: bool = True, channel_first: bool = False, ignore_orientation: bool = False):
         if channel_first:
             raise InputError("channel_first is not supported here; put ToCHWImage at the end of transform_ops.")
-        self.to_rgb = to_rgb
+        self.to_rgb, self.ignore_orientation = to_rgb, ignore_orientation
         self.decode_jpeg = FASTEST
 
     def __call__(self, file, rng):
         """uint8 [H, W, 3] RGB, or the JpegPicture that will be; Compose swaps the channels where it is cheapest."""
         encoded = read_bytes(file)
-        header = ordinary_jpeg(encoded)
-        return decode_any(encoded) if header is None else JpegPicture(encoded, header, self.decode_jpeg)
+        header = ordinary_jpeg(encoded, self.ignore_orientation)
+        if header is None:
+            return decode_any(encoded, self.ignore_orientation)
+        return JpegPicture(encoded, header, self.decode_jpeg, self.ignore_orientation)
 
 
 @TRANSFORMS.register
@@ -68,17 +71,17 @@ class ResizeImage(Transform):
     Args:
         resize_short: length of the shorter side, pixels.
         size: [width, height] or one number for both, pixels; exactly one of the two is given.
-        interpolation: nearest, bilinear, bicubic, area or lanczos.
+        interpolation, backend: see `Resize`.
     """
 
     geometric = True
 
-    def __init__(self, resize_short: int | None = None, size=None, interpolation: str = "bilinear"):
+    def __init__(self, resize_short: int | None = None, size=None, interpolation: str = "bilinear", backend: str = "cv2"):
         if (resize_short is None) == (size is None):
             raise InputError("give either resize_short or size.")
         self.resize_short = None if resize_short is None else int(positive("resize_short", resize_short))
         self.size = None if size is None else _pair("size", size)
-        self.interpolation = _interpolation(interpolation)
+        self.resize = Resize(interpolation, backend)
 
     def __call__(self, image, rng):
         height, width = image.shape[:2]
@@ -87,7 +90,7 @@ class ResizeImage(Transform):
         else:
             scale = self.resize_short / min(height, width)
             target = max(round(width * scale), self.resize_short), max(round(height * scale), self.resize_short)
-        return image if target == (width, height) else cv2.resize(image, target, interpolation=self.interpolation)
+        return image if target == (width, height) else self.resize(image, target)
 
 
 @TRANSFORMS.register
@@ -121,25 +124,28 @@ class RandCropImage(Transform):
         scale: range of the area as a share of the image's, in (0, 1].
         ratio: range of width / height.
         use_log_aspect: draw the aspect ratio log-uniformly.
-        interpolation: as in ResizeImage.
+        interpolation, backend: see `Resize`.
     """
 
     geometric = random = True
     takes = (JpegPicture,)
 
     def __init__(self, size, scale: Sequence[float] = (0.08, 1.0), ratio: Sequence[float] = (3 / 4, 4 / 3),
-                 use_log_aspect: bool = False, interpolation: str = "bilinear"):
+                 use_log_aspect: bool = False, interpolation: str = "bilinear", backend: str = "cv2"):
         self.size, self.scale, self.ratio = _pair("size", size), numbers("scale", scale, 2), numbers("ratio", ratio, 2)
         if not 0 < self.scale[0] <= self.scale[1] <= 1:
             raise InputError(f"scale must be [low, high] with 0 < low <= high <= 1, not {self.scale}.")
         if not 0 < self.ratio[0] <= self.ratio[1]:
             raise InputError(f"ratio must be [low, high] with 0 < low <= high, not {self.ratio}.")
         self.use_log_aspect = use_log_aspect
-        self.interpolation = _interpolation(interpolation)
+        self.resize = Resize(interpolation, backend)
 
     def __call__(self, image, rng):
-        left, top, width, height = self.box(image.shape[1], image.shape[0], rng)
-        return cv2.resize(image[top:top + height, left:left + width], self.size, interpolation=self.interpolation)
+        return self.cut(image, *self.box(image.shape[1], image.shape[0], rng))
+
+    def cut(self, image: np.ndarray | JpegPicture, left: int, top: int, width: int, height: int) -> np.ndarray:
+        """That rectangle of the image, resized to `size`."""
+        return self.resize(image[top:top + height, left:left + width], self.size)
 
     def box(self, columns: int, rows: int, rng) -> tuple[int, int, int, int]:
         """left, top, width and height of the rectangle to cut from an image of columns x rows pixels."""
@@ -172,7 +178,11 @@ class RandFlipImage(Transform):
         self.flip_code = flip_code
 
     def __call__(self, image, rng):
-        return cv2.flip(image, self.flip_code) if rng.random() < 0.5 else image
+        return self.mirror(image) if rng.random() < 0.5 else image
+
+    def mirror(self, image: np.ndarray) -> np.ndarray:
+        """The mirrored image."""
+        return cv2.flip(image, self.flip_code)
 
 
 @TRANSFORMS.register
@@ -271,12 +281,6 @@ def _pair(name: str, size) -> tuple[int, int]:
     """A size in YAML, one number or [width, height], as (width, height)."""
     width, height = size if isinstance(size, (list, tuple)) and len(size) == 2 else (size, size)
     return int(positive(name, width)), int(positive(name, height))
-
-
-def _interpolation(name: str) -> int:
-    if name not in _INTERPOLATION:
-        raise InputError(f"interpolation must be one of {', '.join(_INTERPOLATION)}, not {name!r}.")
-    return _INTERPOLATION[name]
 
 
 def _quotient(value) -> float:

@@ -1,7 +1,7 @@
 """Loss terms, one per file; every file of this folder is found by itself."""
 from ..registry import import_all
-from .base import METHODS, Method, log_softmax
+from .base import METHODS, Method
 
 import_all(__name__)
 
-__all__ = ["METHODS", "Method", "log_softmax"]
+__all__ = ["METHODS", "Method"]

@@ -1,7 +1,6 @@
 """What a loss term is."""
 from __future__ import annotations
 
-import paddle
 from paddle import Tensor, nn
 
 from ..outputs import Batch, Outputs
@@ -27,12 +26,10 @@ class Method(nn.Layer):
         """The unweighted loss of a batch, a scalar: mean over images."""
         raise NotImplementedError(f"{type(self).__name__} does not define its loss")
 
+    def minimum(self, teacher: Outputs | None, batch: Batch) -> Tensor | None:
+        """The least value that the loss can take on a batch, a scalar: what a perfect student would read.
 
-def log_softmax(logits: Tensor, temperature: float = 1.0) -> Tensor:
-    """Logarithm of the softmax of logits / temperature over the last axis, float32, exact for any gap between logits.
-
-    The division comes after the cast, since float16 overflows above 65504. Paddle's CPU kernel raises everything below
-    -64 to -64, which would stop the gradient of a confidently wrong student; logsumexp does not.
-    """
-    logits = logits.astype("float32") / temperature
-    return logits - paddle.logsumexp(logits, axis=-1, keepdim=True)
+        None where that is 0, or where the loss measures no distance. The log shows it beside the loss, whose distance from it
+        can be compared between runs with other labels.
+        """
+        return None

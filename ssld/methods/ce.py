@@ -1,13 +1,18 @@
 """Cross-entropy on ground-truth labels."""
 from __future__ import annotations
 
+import paddle
+
 from ..checks import fraction
-from .base import METHODS, Method, log_softmax
+from ..outputs import log_softmax
+from .base import METHODS, Method
 
 
 @METHODS.register
 class CELoss(Method):
     """Cross-entropy with the labels, mean over images:  - (1 - e) log p_y - e / C sum_c log p_c.
+
+    Where images were mixed (see `ssld.data.mix`), log p_y is that of both partners' labels, weighted by their shares.
 
     Args:
         epsilon: label smoothing e, in [0, 1].
@@ -23,6 +28,14 @@ class CELoss(Method):
         self.epsilon = fraction("epsilon", epsilon)
 
     def forward(self, student, teacher, batch):
-        log_p = log_softmax(student.logits)
-        target = log_p.take_along_axis(batch["label"].unsqueeze(-1), axis=-1).squeeze(-1)
+        log_p, label = log_softmax(student.logits), batch["label"]
+        target = _of_label(log_p, label)
+        if "partner" in batch:
+            share = batch["share"]
+            target = share * target + (1 - share) * _of_label(log_p, paddle.gather(label, batch["partner"]))
         return -((1 - self.epsilon) * target + self.epsilon * log_p.mean(-1)).mean()
+
+
+def _of_label(log_p: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:
+    """The entry of each row that its label names: [B, C], int64 [B] -> [B]."""
+    return log_p.take_along_axis(label.unsqueeze(-1), axis=-1).squeeze(-1)

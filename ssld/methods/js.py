@@ -7,7 +7,8 @@ import paddle
 from paddle import Tensor
 
 from ..checks import one_of, positive
-from .base import METHODS, Method, log_softmax
+from ..outputs import log_softmax
+from .base import METHODS, Method
 
 
 @METHODS.register

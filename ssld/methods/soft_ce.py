@@ -2,14 +2,16 @@
 from __future__ import annotations
 
 from ..checks import positive
-from .base import METHODS, Method, log_softmax
+from ..outputs import Outputs, log_softmax
+from .base import METHODS, Method
 
 
 @METHODS.register
 class SoftCELoss(Method):
     """Cross-entropy of the student's class distribution p under the teacher's q:  - sum_c q_c log p_c, mean over images.
 
-    Its gradient equals that of KL(q || p), since the entropy of q is constant. No factor T^2 is applied.
+    Its gradient equals that of KL(q || p), since the entropy of q is constant. No factor T^2 is applied. Stored labels are
+    taken as the distribution that they are, sparse where they were stored sparse.
 
     Args:
         temperature: divisor of the student's logits, > 0.
@@ -28,6 +30,14 @@ class SoftCELoss(Method):
         self.teacher_temperature = positive("teacher_temperature", teacher_temperature)
 
     def forward(self, student, teacher, batch):
-        log_p = log_softmax(student.logits, self.temperature)
-        q = log_softmax(teacher.logits.detach(), self.teacher_temperature).exp()
-        return -(q * log_p).sum(-1).mean()
+        return self._target(teacher).cross_entropy(log_softmax(student.logits, self.temperature)).mean()
+
+    def minimum(self, teacher, batch):
+        """The mean entropy of q: less it, the loss is KL(q || p)."""
+        return self._target(teacher).entropy().mean()
+
+    def _target(self, teacher):
+        """Whose distribution is q. Only at temperature 1 is it what the teacher itself says."""
+        if self.teacher_temperature == 1:
+            return teacher
+        return Outputs(log_softmax(teacher.logits.detach(), self.teacher_temperature))

@@ -109,4 +109,8 @@ _ROWS: dict[str, Callable[[nn.Layer], Stages]] = {
                                                "_out"),
     "shufflenet_v2.ShuffleNet": _by_prefix("ShuffleNetV2", ["_conv1"], [f"{i}_" for i in (2, 3, 4)], "_fc"),
     "small_resnet.SmallResNet": _small_resnet,
+    "fbnet.FBNetC": _named("FBNet", [["stem", "stage1"], ["stage2"], ["stage3"], ["stage4"], ["stage5"]], "fc"),
+    "efficientnet_v2_b0.EfficientNetV2B0": _named("EfficientNetV2", [["stem", "stage1"], ["stage2"], ["stage3"],
+                                                                     ["stage4", "stage5"], ["stage6"]], "fc"),
+    "sret.SReTLT": _named("SReT", [["pos_embed", "patch_embed"]] + [[f"stages.{i}"] for i in range(3)], "head"),
 }

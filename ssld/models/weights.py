@@ -4,7 +4,6 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import pickle
 from collections import OrderedDict
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from paddle import nn
 from dedup.files import atomic_write, sha256_file
 
 from ..errors import InputError
+from ..restricted_pickle import Stand, refused, unpickle
 
 CARD = "checkpoint.json"         # notes the checksums of the files beside it
 _PREFIXES = ("Student.", "Teacher.", "student.", "teacher.", "model.", "module.", "_layers.")
@@ -38,9 +38,10 @@ def read_state(file: str | Path) -> dict[str, np.ndarray]:
     file = find_weights(file)
     _check_sum(file)
     try:
-        state = _RestrictedUnpickler(io.BytesIO(file.read_bytes())).load()
+        state = unpickle(file.read_bytes(), _CONTAINERS)
     except InputError as error:
-        raise InputError(f"{file}: {error}") from error
+        raise InputError(f"{file}: {error} Weight files need only arrays of numbers; this one may have been made to run "
+                         "code.") from error
     except Exception as error:          # a broken pickle raises nearly anything
         raise InputError(f"{file} is not a whole weight file ({type(error).__name__}: {error}). Was it cut off while it "
                          "was copied? Expected what paddle.save writes.") from error
@@ -166,39 +167,15 @@ def _array(value) -> np.ndarray | None:
     """An array, also in Paddle's (name, array) form; None for what is no tensor."""
     if isinstance(value, tuple) and len(value) == 2 and isinstance(value[1], np.ndarray):
         value = value[1]
-    return value if isinstance(value, np.ndarray) and value.dtype != object else None
-
-
-class _RestrictedUnpickler(pickle.Unpickler):
-    """Builds arrays and plain containers; every other name in the file is an error."""
-
-    def find_class(self, module: str, name: str):
-        module = module.replace("numpy._core", "numpy.core")
-        if (module, name) == ("builtins", "eval"):
-            return _paddle_tensor
-        if (module, name) in _ALLOWED:
-            return _ALLOWED[module, name]
-        raise InputError(f"refused to load it: it asks for {module}.{name}, which is no tensor. Weight files need only "
-                         "numpy arrays; this one may have been made to run code.")
-
-    def persistent_load(self, pid):
-        raise InputError("refused to load it: it refers to objects outside the file.")
+    return np.asarray(value) if isinstance(value, np.ndarray) else None
 
 
 def _paddle_tensor(expression, scope=None):
     """Paddle writes a dense tensor as the call eval("data", {"data": array}); only exactly that has a meaning here."""
     if expression == "data" and isinstance(scope, dict) and isinstance(scope.get("data"), np.ndarray):
         return scope["data"]
-    raise InputError("refused to load it: it asks for the evaluation of an expression.")
+    raise refused("the evaluation of an expression")
 
 
-_ALLOWED = {
-    ("numpy.core.multiarray", "_reconstruct"): np.core.multiarray._reconstruct,
-    ("numpy.core.multiarray", "scalar"): np.core.multiarray.scalar,
-    ("numpy", "ndarray"): np.ndarray,
-    ("numpy", "dtype"): np.dtype,
-    ("collections", "OrderedDict"): OrderedDict,
-    ("builtins", "tuple"): tuple,
-    ("builtins", "set"): set,
-    ("_codecs", "encode"): __import__("_codecs").encode,
-}
+_CONTAINERS = {("collections", "OrderedDict"): OrderedDict, ("builtins", "tuple"): tuple, ("builtins", "set"): set,
+               ("builtins", "eval"): Stand(_paddle_tensor)}

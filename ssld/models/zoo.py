@@ -6,6 +6,7 @@ import inspect
 import itertools
 import logging
 import sys
+from collections.abc import Callable
 from types import ModuleType
 
 import paddle
@@ -14,9 +15,12 @@ from paddle import nn
 from ..checks import positive_int
 from ..errors import InputError
 from ..registry import check_arguments, nearest
+from .efficientnet_v2_b0 import EfficientNetV2B0
+from .fbnet import FBNetC
 from .small_resnet import SmallResNet
+from .sret import SReTLT
 
-OURS = {"SmallResNet": SmallResNet}
+OURS = {"EfficientNetV2_B0": EfficientNetV2B0, "FBNetC": FBNetC, "SmallResNet": SmallResNet, "SReT_LT": SReTLT}
 _PREPARED = ("pretrained", "use_ssld", "lr_mult_list")      # ours to handle, for every backbone alike
 _networks = itertools.count()
 
@@ -33,15 +37,7 @@ def build_network(name: str, class_num: int, where: str = "Arch", **options) -> 
     Raises:
         InputError: unknown name or option; the nearest one is shown.
     """
-    positive_int("class_num", class_num)
-    if name in OURS:
-        builder = OURS[name]
-        check_arguments(builder, {"class_num": class_num, **options}, where)
-    elif name in backbone_names():
-        builder = getattr(_backbones(), name)
-        _check_options(builder, options, f"{where} ({name})")
-    else:
-        raise InputError(f"{where}: there is no backbone '{name}'. {nearest(name, backbone_names())}")
+    builder = find_builder(name, class_num, where, **options)
     # Some backbones name their parameters themselves, and Paddle refuses a second network of those names outside a
     # guard; others number them. An optimizer tells parameters apart by name only, so every name gets a prefix.
     prefix = f"net{next(_networks)}_"
@@ -51,6 +47,19 @@ def build_network(name: str, class_num: int, where: str = "Arch", **options) -> 
         if not parameter.name.startswith(prefix):
             parameter.name = prefix + parameter.name
     return network
+
+
+def find_builder(name: str, class_num: int, where: str = "Arch", **options) -> Callable:
+    """What builds a network, once it is clear that it can; arguments and errors as of `build_network`."""
+    positive_int("class_num", class_num)
+    if name in OURS:
+        check_arguments(OURS[name], {"class_num": class_num, **options}, where)
+        return OURS[name]
+    if name not in backbone_names():
+        raise InputError(f"{where}: there is no backbone '{name}'. {nearest(name, backbone_names())}")
+    builder = getattr(_backbones(), name)
+    _check_options(builder, options, f"{where} ({name})")
+    return builder
 
 
 def published_weights(name: str, use_ssld: bool = False) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from ..checks import not_negative, numbers, positive
 from ..errors import InputError
 from ..registry import Registry
+from ..timetable import Timetable
 
 SCHEDULES = Registry("learning-rate schedule")
 
@@ -22,31 +23,37 @@ class Schedule:
         learning_rate: the base rate, > 0.
         warmup_epoch: length of the linear warm-up from `warmup_start_lr` to the base rate, in epochs.
         warmup_start_lr: rate of the first step when there is a warm-up.
-        by_epoch: hold the rate during an epoch, instead of changing it at each step.
-        epochs, steps_per_epoch: supplied by the program.
+        by_epoch: hold the rate during each pass over the list, instead of changing it at each step.
+        warmup_prefix: the curve begins where the warm-up ends; false: it begins with the run, and the warm-up hides its
+            beginning.
+        timetable: of the run, supplied by the program.
     """
 
     def __init__(self, learning_rate: float, warmup_epoch: float = 0, warmup_start_lr: float = 0.0,
-                 by_epoch: bool = False, epochs: int = 1, steps_per_epoch: int = 1):
+                 by_epoch: bool = False, warmup_prefix: bool = True, timetable: Timetable | None = None):
         self.base = positive("learning_rate", learning_rate)
         self.warmup_epoch = not_negative("warmup_epoch", warmup_epoch)
         self.warmup_start_lr = not_negative("warmup_start_lr", warmup_start_lr)
-        self.by_epoch, self.epochs, self.steps_per_epoch = by_epoch, epochs, steps_per_epoch
-        if warmup_epoch > epochs:
-            raise InputError(f"warmup_epoch {warmup_epoch} is longer than the run of {epochs} epochs.")
+        self.by_epoch, self.warmup_prefix = by_epoch, warmup_prefix
+        self.timetable = timetable or Timetable.uniform(1, 1)
+        if warmup_epoch > self.timetable.epochs:
+            raise InputError(f"warmup_epoch {warmup_epoch} is longer than the run of {self.timetable.epochs} epochs.")
 
     def __call__(self, step: int) -> float:
         """The learning rate of a step."""
-        if self.by_epoch:
-            step -= step % self.steps_per_epoch
-        warmup = round(self.warmup_epoch * self.steps_per_epoch)
-        if step < warmup:
-            return self.warmup_start_lr + (self.base - self.warmup_start_lr) * step / warmup
-        return self.after_warmup(step - warmup, self.epochs * self.steps_per_epoch - warmup)
+        epoch = self.timetable.held_epoch(step) if self.by_epoch else self.timetable.epoch_at(step)
+        if epoch < self.warmup_epoch:
+            return self.warmup_start_lr + (self.base - self.warmup_start_lr) * epoch / self.warmup_epoch
+        return self.after_warmup(epoch)
 
-    def after_warmup(self, step: int, steps: int) -> float:
-        """The rate `step` steps after the warm-up, of `steps` in all."""
+    def after_warmup(self, epoch: float) -> float:
+        """The rate at an epoch behind the warm-up, counted from the beginning of the run."""
         raise NotImplementedError(f"{type(self).__name__} does not define its rate")
+
+    def share_done(self, epoch: float) -> float:
+        """How much of the curve lies behind an epoch, from 0 to 1."""
+        hidden = self.warmup_epoch if self.warmup_prefix else 0
+        return (epoch - hidden) / (self.timetable.epochs - hidden)
 
 
 @SCHEDULES.register
@@ -61,19 +68,20 @@ class Cosine(Schedule):
     """
 
     def __init__(self, learning_rate: float, warmup_epoch: float = 0, warmup_start_lr: float = 0.0,
-                 eta_min: float = 0.0, by_epoch: bool = False, epochs: int = 1, steps_per_epoch: int = 1):
-        super().__init__(learning_rate, warmup_epoch, warmup_start_lr, by_epoch, epochs, steps_per_epoch)
+                 eta_min: float = 0.0, by_epoch: bool = False, warmup_prefix: bool = True,
+                 timetable: Timetable | None = None):
+        super().__init__(learning_rate, warmup_epoch, warmup_start_lr, by_epoch, warmup_prefix, timetable)
         self.eta_min = not_negative("eta_min", eta_min)
 
-    def after_warmup(self, step, steps):
-        return self.eta_min + (self.base - self.eta_min) * (1 + math.cos(math.pi * step / steps)) / 2
+    def after_warmup(self, epoch):
+        return self.eta_min + (self.base - self.eta_min) * (1 + math.cos(math.pi * self.share_done(epoch))) / 2
 
 
 @SCHEDULES.register
 class ConstLR(Schedule):
     """The base rate throughout."""
 
-    def after_warmup(self, step, steps):
+    def after_warmup(self, epoch):
         return self.base
 
 
@@ -87,12 +95,13 @@ class Linear(Schedule):
     """
 
     def __init__(self, learning_rate: float, warmup_epoch: float = 0, warmup_start_lr: float = 0.0,
-                 end_lr: float = 0.0, by_epoch: bool = False, epochs: int = 1, steps_per_epoch: int = 1):
-        super().__init__(learning_rate, warmup_epoch, warmup_start_lr, by_epoch, epochs, steps_per_epoch)
+                 end_lr: float = 0.0, by_epoch: bool = False, warmup_prefix: bool = True,
+                 timetable: Timetable | None = None):
+        super().__init__(learning_rate, warmup_epoch, warmup_start_lr, by_epoch, warmup_prefix, timetable)
         self.end_lr = not_negative("end_lr", end_lr)
 
-    def after_warmup(self, step, steps):
-        return self.base + (self.end_lr - self.base) * step / steps
+    def after_warmup(self, epoch):
+        return self.base + (self.end_lr - self.base) * self.share_done(epoch)
 
 
 @SCHEDULES.register
@@ -101,19 +110,18 @@ class Piecewise(Schedule):
 
     Args:
         learning_rate: as many rates as `decay_epochs`, plus one; the first one ends the warm-up.
-        decay_epochs: where the next rate begins.
+        decay_epochs: where the next rate begins, counted from the beginning of the run.
         others: see Schedule.
     """
 
     def __init__(self, learning_rate: Sequence[float], decay_epochs: Sequence[float], warmup_epoch: float = 0,
-                 warmup_start_lr: float = 0.0, by_epoch: bool = False, epochs: int = 1, steps_per_epoch: int = 1):
+                 warmup_start_lr: float = 0.0, by_epoch: bool = False, timetable: Timetable | None = None):
         rates, decay_epochs = numbers("learning_rate", learning_rate), numbers("decay_epochs", decay_epochs)
         if len(rates) != len(decay_epochs) + 1:
             raise InputError(f"{len(decay_epochs)} decay_epochs need {len(decay_epochs) + 1} rates, found "
                              f"{len(rates)}.")
-        super().__init__(rates[0], warmup_epoch, warmup_start_lr, by_epoch, epochs, steps_per_epoch)
+        super().__init__(rates[0], warmup_epoch, warmup_start_lr, by_epoch, timetable=timetable)
         self.rates, self.decay_epochs = rates, decay_epochs
 
-    def after_warmup(self, step, steps):
-        epoch = (step + round(self.warmup_epoch * self.steps_per_epoch)) / self.steps_per_epoch
+    def after_warmup(self, epoch):
         return self.rates[sum(epoch >= decay for decay in self.decay_epochs)]

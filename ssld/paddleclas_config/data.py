@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import InputError
+from .mixing import mixing_2x
 from .section import Section, named_entry
 from .translation import Translation
 
-_PIXELS = "pictures are decoded and resized by OpenCV, without Pillow's smoothing; pixels differ slightly"
+_UPRIGHT = "pictures are decoded as OpenCV does, which turns them upright after their Exif tag; Pillow does not"
 _LAST_BATCH = "without drop_last the last batch of an epoch is filled up with pictures of it; PaddleClas left it smaller."
 _LAYOUT = "put ToCHWImage at the end of the operators."
 _HARMLESS: Mapping[str, Mapping[str, tuple]] = {        # operator -> option -> values that say what is done anyway
@@ -17,14 +18,14 @@ _HARMLESS: Mapping[str, Mapping[str, tuple]] = {        # operator -> option -> 
                        "channel_num": ((3,), "pictures have three channels.")},
     "ResizeImage": {"return_numpy": ((True, False), "")},
 }
-_BACKENDS = ("DecodeImage", "ResizeImage", "RandCropImage")
+_RESIZING = ("ResizeImage", "RandCropImage")
 
 
 def translate_loader(section: Section, mode: str) -> dict:
     """DataLoader.Train or DataLoader.Eval of 2.x in the native form."""
     dataset, sampler, loader = section.inner("dataset"), section.inner("sampler"), section.inner("loader")
     section.close()
-    native: dict[str, Any] = {"dataset": _dataset(dataset), "sampler": sampler.rest()}
+    native: dict[str, Any] = {"dataset": _dataset(dataset, mode), "sampler": sampler.rest()}
     if mode == "Train":
         for key in ("shuffle", "drop_last"):
             native["sampler"].setdefault(key, False)            # as PaddleClas's sampler does
@@ -54,9 +55,12 @@ def _operator(name: str, options: Section):
     """One operator without PaddleClas's options that say nothing new."""
     for key, (harmless, why) in _HARMLESS.get(name, {}).items():
         options.only(key, harmless, why)
-    if name in _BACKENDS and options.text("backend", "cv2").lower() != "cv2":
-        options.translation.drop(f"{options.path}.backend", _PIXELS)
+    pillow = name in ("DecodeImage", *_RESIZING) and options.text("backend", "cv2").lower() != "cv2"
+    if pillow and name not in _RESIZING:
+        options.translation.drop(f"{options.path}.backend", _UPRIGHT)
     left = {key: value for key, value in options.rest().items() if value is not None}
+    if pillow and name in _RESIZING:
+        left["backend"] = "pil"
     return {name: left} if left else name
 
 
@@ -64,12 +68,9 @@ def _name(operator) -> str:
     return operator if isinstance(operator, str) else next(iter(operator))
 
 
-def _dataset(dataset: Section) -> dict:
-    for entry in dataset.entries("batch_transform_ops"):
-        name, options = named_entry(dataset.translation, entry, dataset.place("batch_transform_ops"))
-        raise InputError(f"{options.where}: {name} mixes the pictures of a batch, which is not supported here. Remove "
-                         "batch_transform_ops, or set it to null.")
+def _dataset(dataset: Section, mode: str) -> dict:
+    mixing = mixing_2x(dataset, mode)
     dataset.only("relabel", (False,), "the labels of the list are taken as they are, from 0 to class_num - 1.")
     ops = translate_ops(dataset.translation, dataset.take("transform_ops"), dataset.place("transform_ops"))
     left = {key: value for key, value in dataset.rest().items() if value is not None}
-    return {**left, "transform_ops": ops}
+    return {**left, "transform_ops": ops, **mixing}

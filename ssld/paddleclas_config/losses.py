@@ -38,6 +38,8 @@ _SOFT = "the teacher's distribution is the target, which is soft already."
 LOSSES = {
     "CELoss": Loss("CELoss", {"epsilon": ("epsilon", None)}, labels=True),
     "DistillationGTCELoss": Loss("CELoss", {"epsilon": ("epsilon", None)}, labels=True),
+    "MixCELoss": Loss("CELoss", {"epsilon": ("epsilon", None)}, labels=True),
+    "SoftTargetCrossEntropy": Loss("CELoss", labels=True),
     "DistillationCELoss": Loss("SoftCELoss", only={"epsilon": ((0, -1), _SOFT), "use_hard_label": ((False,), _SOFT)}),
     "DistillationDMLLoss": Loss("JSDivLoss", fixed={"form": "symmetric_kl"}, symmetric=True,
                                 only={"act": (("softmax",), "the loss compares distributions over classes.")}),

@@ -9,6 +9,7 @@ from ..errors import InputError
 from ..registry import nearest
 from .arch import TEACHER_STATISTICS
 from .data import translate_ops
+from .mixing import mixing_1x
 from .schedules import falling, piecewise
 from .section import Section
 from .translation import Translation
@@ -23,6 +24,7 @@ _RENAMED = {
     **{old: f"Global.{new}" for old, new in _GLOBAL.items()},
     **{f"{old}.{key}": f"DataLoader.{new}.{place}" for old, new in (("TRAIN", "Train"), ("VALID", "Eval"))
        for key, place in _LIST.items()},
+    "TRAIN.mix": "DataLoader.Train.dataset.batch_transform_ops",
     "validate": "Global.eval_during_train", "TRAIN.shuffle_seed": "Global.seed", "use_gpu": "Global.device",
     "classes_num": "Arch.student.class_num", "ls_epsilon": "Loss.Train.0.CELoss.epsilon", "topk": "Metric.Eval.0.TopkAcc.topk",
     "ARCHITECTURE.params": "Arch.student", "ARCHITECTURE": "Arch.student",
@@ -42,7 +44,9 @@ def translate(data: Mapping, translation: Translation, processes: int | None) ->
     seed = train.whole("shuffle_seed", 0)
     native = {"Global": _global(top, seed), **_arch_and_loss(top),
               "Optimizer": _optimizer(top.inner("OPTIMIZER"), top.inner("LEARNING_RATE"))}
+    mixing = mixing_1x(train, top.flag("use_mix"))
     loaders = {"Train": _loader(train, processes, "Train")}
+    loaders["Train"]["dataset"].update(mixing)
     loaders["Train"]["sampler"].update(shuffle=True, drop_last=True)
     if valid.left:
         valid.drop("the order of evaluation does not matter", "shuffle_seed")
@@ -170,7 +174,6 @@ def _loader(section: Section, processes: int, mode: str) -> dict:
     if mode == "Train":
         section.translation.change(f"TRAIN.batch_size {total} is the batch of all processes together, batch_size that of one: "
                                    f"{total} // {processes} = {each}.")
-        section.drop("pictures are not mixed (use_mix is off)", "mix")
     dataset = {"image_root": section.text("data_dir"), "cls_label_path": section.text("file_list"),
                "transform_ops": translate_ops(section.translation, section.take("transforms"), section.place("transforms"))}
     if section.has("delimiter"):
@@ -199,7 +202,6 @@ def _drop(top: Section) -> None:
     top.only("last_epoch", (-1,), RESUME)
     top.only("load_static_weights", (False, [False], [False, False]), "weights of the static graph, one file for each tensor, "
              "cannot be read; convert them to .pdparams.")
-    top.only("use_mix", (False,), "pictures of a batch are not mixed here.")
     top.only("multilabel", (False,), "an image has one label here.")
     top.drop("an epoch is a pass over the list, and the schedule goes by its length", "total_images")
     top.drop("the transforms decide the size", "image_shape")

@@ -13,7 +13,8 @@ from ..config import Config
 from ..errors import InputError, located
 from ..registry import check_arguments, nearest
 
-COMMANDS = ("train", "expand", "eval")
+COMMANDS = ("train", "expand", "soft-labels", "eval")
+WITHOUT_ACCURACY = ("expand", "soft-labels")
 RESULT = "evaluation.json"                  # what an `eval` stage writes into its folder
 _REFERENCE = re.compile(r"\{([^{}]*)\}")
 
@@ -25,7 +26,7 @@ class Stage:
     Attributes:
         name: of its folder, and how other stages refer to it: "{name}" in `set` and `weights` is that folder.
         config: YAML of the command, relative to the recipe's file.
-        command: train, expand or eval.
+        command: train, expand, soft-labels or eval.
         set: settings of the config to change, dotted key -> value; "{seed}" is the number of the seed.
         weights: of an eval stage, which weights to measure, such as "{distill}/latest".
         once: run for the first seed only; the stages of all seeds share what it left.
@@ -174,8 +175,9 @@ def _check_references(recipe: Recipe) -> None:
             if name not in earlier:
                 raise InputError(f"stage '{stage.name}' refers to '{name}', which is no earlier stage. "
                                  f"{nearest(name, earlier)}")
-        if stage.compare and earlier[stage.compare].command == "expand":
-            raise InputError(f"stage '{stage.name}': compare names '{stage.compare}', which has no accuracy: it is an expand.")
+        if stage.compare and earlier[stage.compare].command in WITHOUT_ACCURACY:
+            raise InputError(f"stage '{stage.name}': compare names '{stage.compare}', which has no accuracy: its command is "
+                             f"{earlier[stage.compare].command}.")
         once = [name for name in _references(stage) if not earlier[name].once]
         if stage.once and once:
             raise InputError(f"stage '{stage.name}' runs once, but refers to '{once[0]}', which runs for each seed.")

@@ -12,7 +12,7 @@ from dedup.files import atomic_write, write_json
 from .. import __version__
 from ..report.ladder import read_run
 from ..report.settings import Rung
-from .plan import RESULT, Job, Recipe, Stage
+from .plan import RESULT, WITHOUT_ACCURACY, Job, Recipe, Stage
 from .plot import draw_ladder
 
 
@@ -53,7 +53,7 @@ def read_results(jobs: Sequence[Job]) -> list[Result]:
     """The accuracies that finished jobs left; stages without any (expand) are passed over."""
     by_stage: dict[str, list[Job]] = {}
     for job in jobs:
-        if job.stage.command != "expand":
+        if job.stage.command not in WITHOUT_ACCURACY:
             by_stage.setdefault(job.stage.name, []).append(job)
     results: dict[str, Result] = {}
     for name, of_stage in by_stage.items():

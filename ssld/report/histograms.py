@@ -20,25 +20,27 @@ class Counts(NamedTuple):
     counts: Sequence[int]
 
 
-def histogram(edges: Sequence[float], wide: Sequence[int], narrow: Sequence[int], words: str, names: Sequence[str],
+def histogram(edges: Sequence[float], wide: Sequence[int], narrow: Sequence[int] | None, words: str, names: Sequence[str],
               stepped: Sequence[int] | None = None, height: int = 250) -> Chart:
     """Two counts per bin as a wide pale bar with a narrow dark one in it, and a third as a stepped line.
 
     Args:
         edges: [n + 1] of the bins.
-        wide, narrow, stepped: [n] counts.
+        wide: [n] counts.
+        narrow, stepped: [n] counts, or None.
         words: what the chart shows.
-        names: what the counts are; three of them with `stepped`.
+        names: what the counts are, in this order.
     """
-    top = max([*wide, *narrow, *(stepped or ()), 1])
+    top = max([*wide, *(narrow or ()), *(stepped or ()), 1])
     plot, share = height - ABOVE - BELOW, 100 / len(wide)
-    parts = [*_columns(edges, Counts(names[0], wide), top, 0.9, "wide"),
-             *_columns(edges, Counts(names[1], narrow), top, 0.45, "narrow")]
-    legend = [(_WIDE, names[0]), (_NARROW, names[1])]
+    parts, legend = _columns(edges, Counts(names[0], wide), top, 0.9, "wide"), [(_WIDE, names[0])]
+    if narrow is not None:
+        parts += _columns(edges, Counts(names[1], narrow), top, 0.45, "narrow")
+        legend.append((_NARROW, names[1]))
     if stepped is not None:
         corners = [(x * share, count) for i, count in enumerate(stepped) for x in (i, i + 1)]
         parts.append(polyline([(x, 100 - 100 * y / top) for x, y in corners], "s2"))
-        legend.append((Html('<path class="line s2" d="M1,11h14v-8h14"/>'), names[2]))
+        legend.append((Html('<path class="line s2" d="M1,11h14v-8h14"/>'), names[-1]))
     axes = join([y_axis([y for y in ticks(0, top, 4) if y <= top], 0, top, plot, "{:,.10g}".format),
                  x_axis(ticks(edges[0], edges[-1], 5), (edges[0], edges[-1]), plot)])
     return Chart(join([axes, plot_area(join(parts), plot)]), height, words, tuple(legend))

@@ -33,16 +33,16 @@ def thumbnail(path: str, root: str, words: str) -> Html:
     try:
         pixels = _reduced(path, root, _THUMBNAIL)
     except ImageError as error:
-        return _lost("cannot be read", words, f"{path}: {error}")
-    return _embedded(pixels, words, path)
+        return lost("cannot be read", words, f"{path}: {error}")
+    return embedded(pixels, words, path)
 
 
 def pair(match: Match, comparison: Comparison) -> Html:
     """Pool image and evaluation image side by side with the evidence drawn in, or a box that says what is missing."""
     try:
-        return _embedded(_drawn(match, comparison, _PAIR), _words(match), "")
+        return embedded(_drawn(match, comparison, _PAIR), _words(match), "")
     except InputError as error:
-        return _lost("one of the two cannot be read", _words(match), error)
+        return lost("one of the two cannot be read", _words(match), error)
 
 
 class PictureFolder(NamedTuple):
@@ -64,7 +64,7 @@ class PictureFolder(NamedTuple):
         try:
             return self._shown(key, lambda: _drawn(match, self.comparison, _LARGE), _words(match), 2 * _LARGE + 8, _LARGE)
         except InputError as error:
-            return _lost("one of the two cannot be read", _words(match), error)
+            return lost("one of the two cannot be read", _words(match), error)
 
     def single(self, path: str) -> Html:
         """One picture of the pool."""
@@ -72,7 +72,7 @@ class PictureFolder(NamedTuple):
         try:
             return self._shown("\t".join([path, root, str(_LARGE)]), lambda: _reduced(path, root, _LARGE), f"pool image {path}")
         except ImageError as error:
-            return _lost("cannot be read", f"pool image {path}", error)
+            return lost("cannot be read", f"pool image {path}", error)
 
     def tidy(self) -> None:
         """Remove files of earlier pages that this one does not show."""
@@ -98,8 +98,8 @@ def _drawn(match: Match, comparison: Comparison, side: int) -> np.ndarray:
     return drawn[:side]         # below the pictures stands text, which a page sets itself
 
 
-def _reduced(path: str, root: str, side: int) -> np.ndarray:
-    pixels = read_colour(os.path.join(root, path))
+def reduced(pixels: np.ndarray, side: int) -> np.ndarray:
+    """A picture, uint8 [H, W, 3], with a longer side of at most `side` pixels."""
     height, width = pixels.shape[:2]
     factor = side / max(height, width)
     if factor < 1:
@@ -108,15 +108,21 @@ def _reduced(path: str, root: str, side: int) -> np.ndarray:
     return pixels
 
 
+def _reduced(path: str, root: str, side: int) -> np.ndarray:
+    return reduced(read_colour(os.path.join(root, path)), side)
+
+
 def _words(match: Match) -> str:
     return f"pool image {match.query} beside evaluation image {match.reference}"
 
 
-def _lost(said: str, words: str, why) -> Html:
+def lost(said: str, words: str, why) -> Html:
+    """A box in place of a picture: what it says, what the picture would have shown, and why it is not there."""
     return markup('<span class="lost" role="img" aria-label="{}" title="{}">{}</span>', words, why, said)
 
 
-def _embedded(pixels: np.ndarray, words: str, title: str) -> Html:
+def embedded(pixels: np.ndarray, words: str, title: str) -> Html:
+    """A picture, uint8 [H, W, 3] RGB, inside the page as data."""
     return markup('<img alt="{}" title="{}" width="{}" height="{}" src="data:image/jpeg;base64,{}">', words, title,
                   pixels.shape[1], pixels.shape[0], base64.b64encode(_jpeg(pixels)).decode())
 

@@ -11,7 +11,7 @@ from paddle import Tensor
 from ..data.dataset import SomeRows
 from ..data.loader import in_order
 from ..device import is_main, rank, world_size
-from ..methods import log_softmax
+from ..outputs import log_softmax
 from ..train.parallel import gather_rows
 from .engines import BFloat16Engine, Engine
 

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -59,7 +59,8 @@ class PartialRows:
 
     def shards(self) -> list[Shard]:
         """All parts that can be filled independently, and how far each has come."""
-        return [Shard(self.folder, first, min(first + _SHARD, self.count)) for first in range(0, self.count, _SHARD)]
+        return [Shard(self.folder / f"part-{first:09d}.json", first, min(first + _SHARD, self.count), ["unreadable"])
+                for first in range(0, self.count, _SHARD)]
 
     def write(self, shard: Shard, values: Mapping[str, np.ndarray], unreadable: np.ndarray) -> None:
         """The next rows of a shard.
@@ -80,7 +81,7 @@ class PartialRows:
                     np.lib.format.read_array_header_1_0(file)
                     file.seek(4 * self.widths[name] * (shard.first + shard.done), os.SEEK_CUR)
                     file.write(np.ascontiguousarray(values[name], np.float32).tobytes())
-                shard.add(len(next(iter(values.values()))), unreadable)
+                shard.add(len(next(iter(values.values()))), unreadable=unreadable)
                 due = shard.is_due
                 for file in files.values() if due else ():
                     file.flush()
@@ -93,22 +94,26 @@ class PartialRows:
 
     def unreadable(self) -> np.ndarray:
         """The unreadable rows of all shards, int64, sorted."""
-        return np.sort(np.concatenate([np.array(shard.unreadable, np.int64) for shard in self.shards()]))
+        return np.sort(np.concatenate([np.array(shard.lists["unreadable"], np.int64) for shard in self.shards()]))
 
 
 class Shard:
     """Consecutive rows that one process fills, and how far it has come.
 
-    Attributes:
+    Args:
+        file: of the notes, JSON.
         first, stop: its rows, first .. stop - 1.
-        done: how many of them are written.
-        unreadable: those of them that hold nothing.
+        kept: names of lists that are noted too.
+
+    Attributes:
+        done: how many of its rows are written.
+        lists: name -> what the rows written so far have added to each of the lists.
     """
 
-    def __init__(self, folder: Path, first: int, stop: int):
-        self.file, self.first, self.stop = folder / f"part-{first:09d}.json", first, stop
-        note = read_json(self.file) or {"done": 0, "unreadable": []}
-        self.done, self.unreadable = note["done"], note["unreadable"]
+    def __init__(self, file: Path, first: int, stop: int, kept: Sequence[str]):
+        self.file, self.first, self.stop = file, first, stop
+        note = read_json(file) or {}
+        self.done, self.lists = note.get("done", 0), {name: note.get(name, []) for name in kept}
         self._noted = time.monotonic()
 
     @property
@@ -116,14 +121,15 @@ class Shard:
         """Whether it is time to note how far it has come."""
         return self.first + self.done == self.stop or time.monotonic() - self._noted >= _NOTED_EVERY_S
 
-    def add(self, count: int, unreadable: np.ndarray) -> None:
-        """Count rows that were written."""
+    def add(self, count: int, **values: np.ndarray) -> None:
+        """Count rows that were written, and keep what is known of them."""
         self.done += count
-        self.unreadable += unreadable.tolist()
+        for name, array in values.items():
+            self.lists[name] += array.tolist()
 
-    def note(self) -> None:
-        """Write down how far it has come; its rows have to be on disk."""
-        write_json(self.file, {"done": self.done, "unreadable": self.unreadable})
+    def note(self, **facts) -> None:
+        """Write down how far it has come, and anything else; its rows have to be on disk."""
+        write_json(self.file, {"done": self.done, **self.lists, **facts})
         self._noted = time.monotonic()
 
 

@@ -9,6 +9,7 @@ from paddle import nn
 from dedup.files import write_json
 
 from .. import build, device
+from ..build_stored import check_stored_teacher
 from ..build_teacher import check_teacher
 from ..config import Config
 from ..errors import InputError
@@ -16,6 +17,7 @@ from ..models.weights import load_weights
 from ..teachers.engines import make_engine
 from ..teachers.record import FILE as RECORD
 from ..teachers.record import TeacherRecord, refuse_another_teacher
+from ..teachers.stored import StoredTeacher
 from .checkpoint import latest_checkpoint
 from .evaluate import Evaluation
 from .trainer import Trainer
@@ -121,19 +123,22 @@ def _check_teacher(config: Config, trainer: Trainer) -> TeacherRecord:
     if checkpoint:
         refuse_another_teacher(checkpoint.card, teacher.identity, folder)
     record = TeacherRecord(folder, teacher.identity)
-    check_teacher(config, teacher, record, trainer.evaluate)
+    if isinstance(teacher, StoredTeacher):
+        check_stored_teacher(config, teacher, record, trainer.loader.dataset)
+    else:
+        check_teacher(config, teacher, record, trainer.evaluate)
     return record
 
 
 def _announce(config: Config, trainer: Trainer) -> None:
     """What is about to happen, in two lines."""
     arch, sampler = config.section("Arch"), trainer.loader.sampler
-    teacher = f" taught by {arch['teacher']['name']}" if arch.get("teacher") else ""
+    teacher = f" taught by {trainer.model.teacher.identity.name}" if trainer.model.teacher else ""
     print(f"{config.file}: {arch['student']['name']}{teacher}, {', '.join(trainer.model.names)}, on "
           f"{sampler.size:,} images of {trainer.loader.dataset.manifest.source}")
     rate = config.section("Optimizer").get("lr", {}).get("learning_rate")
-    print(f"{trainer.total_steps:,} steps ({trainer.settings.epochs} epochs of {trainer.steps_per_epoch}), batch "
-          f"{sampler.global_batch * trainer.settings.update_freq} ({sampler.batch_size} x {device.world_size()} processes x "
+    print(f"{trainer.total_steps:,} steps ({trainer.timetable}), batch "
+          f"{sampler.global_batch * trainer.settings.update_freq} ({sampler.made_of} x {device.world_size()} processes x "
           f"{trainer.settings.update_freq}), learning rate {rate} as written, output {trainer.settings.output_dir}",
           flush=True)
 

@@ -23,6 +23,7 @@ from ..optim.optimizers import optimizer_state, restore_optimizer
 from ..optim.schedules import Schedule
 from ..outputs import Losses
 from ..progress import Progress
+from ..timetable import Pass
 from .checkpoint import latest_checkpoint, save_checkpoint
 from .evaluate import Evaluation
 from .parallel import average_statistics, gather_rows, seed_step, together
@@ -54,8 +55,8 @@ class Trainer:
         self.model, self.loader, self.optimizer, self.schedule = model, loader, optimizer, schedule
         self.settings, self.evaluate, self.ema = settings, evaluate, ema
         self.precision, self.notes = precision or Precision(), dict(notes or {})
-        self.steps_per_epoch = schedule.steps_per_epoch
-        self.total_steps = settings.epochs * self.steps_per_epoch
+        self.timetable = schedule.timetable
+        self.total_steps = self.timetable.total_steps
         self.unreadable = UnreadableImages(loader.dataset)
         self.step = 0
         self.best: dict | None = None           # {"step": ..., "top1": ..., ...}
@@ -72,7 +73,7 @@ class Trainer:
         self._resume()
         folder = Path(self.settings.output_dir)
         self.log = RunLog(folder, self.step, self.settings.use_visualdl) if is_main() else None
-        self._log("start", first_step=self.step, total_steps=self.total_steps, steps_per_epoch=self.steps_per_epoch,
+        self._log("start", first_step=self.step, total_steps=self.total_steps, epochs=self.timetable.epochs,
                   images=len(self.loader.dataset), processes=world_size(),
                   batch=self.loader.sampler.global_batch * self.settings.update_freq, ssld=__version__,
                   paddle=paddle.__version__)
@@ -98,7 +99,7 @@ class Trainer:
     def _update(self, micro_batches) -> tuple[Losses, int]:
         """One optimizer step; returns the losses of its last batch and the number of images of all processes."""
         seed_step(self.settings.seed, self.step)
-        self.model.epoch = self.step / self.steps_per_epoch
+        self.model.epoch = self.timetable.epoch_at(self.step)
         self.optimizer.set_lr(self.schedule(self.step))
         images = 0
         for left in reversed(range(self.settings.update_freq)):
@@ -127,12 +128,12 @@ class Trainer:
     def _end_of_step(self) -> bool:
         """Evaluation and checkpoint, where they are due; returns whether they were."""
         settings, last = self.settings, self.step == self.total_steps
-        epoch, inside = divmod(self.step, self.steps_per_epoch)
-        by_epoch = not inside and epoch % settings.save_interval == 0
+        over = self.timetable.ended(self.step)
+        by_epoch = over and _due(over, settings.save_interval)
         by_step = settings.save_steps and self.step % settings.save_steps == 0
         evaluate_now = self.evaluate and (last or (
-            not inside and settings.eval_during_train and epoch >= settings.start_eval_epoch
-            and epoch % settings.eval_interval == 0))
+            over and settings.eval_during_train and over.end >= settings.start_eval_epoch
+            and _due(over, settings.eval_interval)))
         if not (by_epoch or by_step or evaluate_now or last):
             return False
         self._check_finite()
@@ -152,7 +153,7 @@ class Trainer:
         """Measure the student; returns whether it is the best so far."""
         self.model.eval()
         evaluation = self.evaluate(self.model.student)
-        epoch, top1 = self.step / self.steps_per_epoch, evaluation.accuracy["top1"]
+        epoch, top1 = self.timetable.epoch_at(self.step), evaluation.accuracy["top1"]
         is_best = self.best is None or top1 > self.best["top1"]
         if is_best:
             self.best = {"step": self.step, **evaluation.accuracy}
@@ -174,7 +175,7 @@ class Trainer:
         if broken:
             raise InputError(f"step {self.step} left {len(broken)} tensors that are not finite, such as {broken[0]}. Lower "
                              "the learning rate; nothing was saved, the last checkpoint is good.")
-        card = {**self.notes, "epoch": self.step / self.steps_per_epoch, "best": self.best, "seed": self.settings.seed}
+        card = {**self.notes, "epoch": self.timetable.epoch_at(self.step), "best": self.best, "seed": self.settings.seed}
         folder = save_checkpoint(self.settings.output_dir, self.step, self.model.student.state_dict(), training, card,
                                  is_best, self.settings.keep_checkpoints)
         self._log("checkpoint", step=self.step, folder=folder.name)
@@ -197,11 +198,13 @@ class Trainer:
             print(f"{done}: {checkpoint.folder} holds step {self.step} of {self.total_steps}", flush=True)
 
     def _report(self, progress: Progress, losses: Losses, images_per_s: float) -> None:
-        epoch, total = self.step / self.steps_per_epoch, float(losses.total)
+        epoch, total = self.timetable.epoch_at(self.step), float(losses.total)
         rate = self.schedule(self.step - 1)
         parts = {name: float(part) for name, part in losses.parts.items()}
+        above = {name: parts[name] - float(least) for name, least in losses.minima.items()}
         progress.update(self.step, f"epoch {epoch:.2f}  loss {total:.4f}  lr {rate:.5g}  {images_per_s:.0f} images/s")
-        self._log("train", step=self.step, epoch=epoch, loss=total, parts=parts, lr=rate, images_per_s=images_per_s,
+        self._log("train", step=self.step, epoch=epoch, loss=total, parts=parts, lr=rate,
+                  **({"above_minimum": above} if above else {}), images_per_s=images_per_s,
                   unreadable=len(self.unreadable.rows))
 
     def _log(self, event: str, **values) -> None:
@@ -232,6 +235,11 @@ class Trainer:
         raise InputError(f"the loss is not finite at step {step}: {parts}. The batch's {len(files)} images are "
                          f"listed in {listing}; the first is {files[0]}. Lower the learning rate or look at these images; "
                          "the last checkpoint is good.")
+
+
+def _due(over: Pass, interval: int) -> bool:
+    """Whether a pass that is over has come to a multiple of `interval` epochs, or gone past one."""
+    return over.end // interval > over.epoch // interval
 
 
 def _below(prefix: str, state: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -8,17 +8,21 @@ import pytest
 from PIL import Image
 
 from ssld import build, build_networks
+from ssld.build_soft_labels import run_generation
 from ssld.config import Config
 from ssld.errors import InputError
 from ssld.models.small_resnet import SmallResNet
 from ssld.models.weights import save_weights
 from ssld.models.zoo import backbone_names, build_network
+from ssld.softlabels.passes import CropPass, CropSampler, plan_passes
+from ssld.timetable import Timetable
 from ssld.train.run import train
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "Distillation"
 SHIPPED = sorted(str(file.relative_to(CONFIGS)) for file in CONFIGS.rglob("*.yaml")
                  if "_base_" not in file.parts and "recipes" not in file.parts)
-RUNS = [name for name in SHIPPED if "student" in Config.load(CONFIGS / name).section("Arch")]    # others curate, report
+RUNS = [name for name in SHIPPED if "student" in Config.load(CONFIGS / name).section("Arch")]    # others curate, label, ...
+LABELS = [name for name in SHIPPED if "SoftLabels" in Config.load(CONFIGS / name).data]
 
 # student, epochs, L2, total batch, cards, rate, top-1 in percent: Cui et al., arXiv:2103.05959, and PaddleClas
 DISTILLED = [
@@ -44,6 +48,20 @@ KNOWN_BY_NAME = [
     ("R50_vd_distill_MV3_large_x1_0", 120, 1e-5, 2048, 8, 1.3, "76.2"),
     ("ResNeXt101_32x16d_wsl_distill_ResNet50_vd", 120, 7e-5, 1024, 32, 0.4, None),
 ]
+# config, student, optimiser, rate, weight decay, colour jitter, mixing, top-1: Shen and Xing, arXiv:2112.01528, released commands
+FKD = [
+    ("ResNet50", "ResNet50", "Momentum", 0.1, 1e-4, False, False, "79.8"),
+    ("ResNet101", "ResNet101", "Momentum", 0.1, 1e-4, False, False, "81.7"),
+    ("ResNet50_jitter", "ResNet50", "Momentum", 0.2, 1e-4, True, False, "80.1"),
+    ("ResNet101_jitter", "ResNet101", "Momentum", 0.2, 1e-4, True, False, "81.9"),
+    ("ResNet50_adamw", "ResNet50", "AdamW", 0.002, 0.05, False, False, "80.2"),
+    ("ResNet101_adamw", "ResNet101", "AdamW", 0.002, 0.05, False, False, None),
+    ("FBNetC", "FBNetC", "AdamW", 0.002, 0.05, False, False, "77.13"),
+    ("EfficientNetV2_B0", "EfficientNetV2_B0", "AdamW", 0.002, 0.05, False, False, "79.94"),
+    ("DeiT_tiny_patch16_224", "DeiT_tiny_patch16_224", "AdamW", 0.002, 0.05, False, True, "75.2"),
+    ("SReT_LT", "SReT_LT", "AdamW", 0.002, 0.05, False, True, "78.7"),
+    ("FerKD_ResNet50", "ResNet50", "AdamW", 0.002, 0.05, False, True, "81.2"),
+]
 PUBLISHED = ([(f"SSLD/{name}.yaml", *row) for name, *row in DISTILLED]
              + [(f"finetune/{name}.yaml", *row) for name, *row in FINETUNED]
              + [(f"{name}.yaml", *row) for name, *row in KNOWN_BY_NAME])
@@ -65,6 +83,22 @@ def is_light(network):
 def slow_if_heavy(name):
     light = is_light(load(name).section("Arch")["student"]["name"]) or name == "SSLD/ResNet50_vd_autoaugment.yaml"
     return pytest.param(name, marks=[] if light else [pytest.mark.slow])
+
+
+def slow_but(light):
+    """The recipes of FKD/; those not in `light` are slow."""
+    names = sorted(str(file.relative_to(CONFIGS)) for file in (CONFIGS / "FKD").glob("*.yaml"))
+    return [pytest.param(name, marks=[] if Path(name).stem in light else [pytest.mark.slow])
+            for name in names if name in RUNS]
+
+
+def write_labels(config, make_store):
+    """The stored labels that a config asks for, of the picture that `write_images` leaves."""
+    arch = config.section("Arch")
+    if (arch.get("teacher") or {}).get("source") == "stored":
+        listed = Path(dataset(config, "Train")["image_root"]) / "one.txt"
+        listed.write_text("Train.jpg 0\n")
+        make_store(arch["teacher"]["path"], listed, "marginal_smoothing", 5, crops=8, class_num=arch["student"]["class_num"])
 
 
 def write_images(config, images=512):
@@ -102,10 +136,11 @@ def stand_ins(monkeypatch):
 
 
 @pytest.mark.parametrize("name", RUNS)
-def test_a_shipped_config_builds_a_run_as_it_stands(name, no_weights, stand_ins):
+def test_a_shipped_config_builds_a_run_as_it_stands(name, no_weights, stand_ins, make_store):
     """Nothing is overridden; unknown sections, names and options would be refused on the way."""
     config = load(name)
     write_images(config)
+    write_labels(config, make_store)
     trainer = build.build_trainer(config)
     assert trainer.total_steps > 0
     assert len(trainer.model.terms) == len(config.section("Loss")["Train"])
@@ -131,11 +166,12 @@ def test_a_config_has_the_published_settings(name, epochs, l2, batch, cards, rat
     assert config.data["DataLoader"]["Train"]["sampler"]["batch_size"] * cards == batch
     assert (optimizer["name"], optimizer["momentum"]) == ("Momentum", 0.9)
     assert optimizer["lr"] == {"name": "Cosine", "warmup_epoch": 5, "learning_rate": rate}
-    schedule = build.build_schedule(config, build.build_settings(config), steps_per_epoch=100)
+    schedule = build.build_schedule(config, Timetable.uniform(config.section("Global")["epochs"], 100))
     assert schedule(500) == rate                # the first step after the warm-up
 
 
-@pytest.mark.parametrize("name, top1", [(row[0], row[-1]) for row in PUBLISHED if row[-1]])
+@pytest.mark.parametrize("name, top1", [(row[0], row[-1]) for row in PUBLISHED if row[-1]]
+                         + [(f"FKD/{row[0]}.yaml", row[-1]) for row in FKD if row[-1]])
 def test_a_config_and_the_readme_show_the_published_accuracy(name, top1):
     assert f"published top-1 {top1} %" in (CONFIGS / name).read_text()
     assert f" {top1} |" in (CONFIGS / "README.md").read_text()
@@ -173,6 +209,95 @@ def test_fine_tuning_starts_from_the_run_of_the_same_student(student):
     assert after.section("Arch")["student"]["pretrained"] == f"{before.section('Global')['output_dir']}/best"
     assert after.section("Arch")["teacher"] == before.section("Arch")["teacher"]
     assert after.section("Optimizer")["regularizer"] == before.section("Optimizer")["regularizer"]
+
+
+@pytest.mark.parametrize("name, student, optimizer, rate, decay, jitter, mixing, top1", FKD)
+def test_a_run_from_stored_labels_has_the_settings_of_its_recipe(name, student, optimizer, rate, decay, jitter, mixing, top1):
+    config = load(f"FKD/{name}.yaml")
+    arch, settings, train_set = config.section("Arch"), config.section("Optimizer"), config.data["DataLoader"]["Train"]
+    operators = [next(iter(op)) if isinstance(op, dict) else op for op in train_set["dataset"]["transform_ops"]]
+    assert arch["student"] == {"name": student, "class_num": 1000}
+    assert (config.section("Global")["epochs"], train_set["sampler"]["batch_size"] * 8) == (300, 1024)
+    assert (arch["teacher"]["crops_per_image"], arch["teacher"]["policy"]) == (4, "random")
+    assert config.section("Loss") == {"Train": [{"SoftCELoss": {"weight": 1.0}}]}
+    assert (settings["name"], settings["lr"]["learning_rate"]) == (optimizer, rate)
+    assert settings.get("weight_decay", settings.get("regularizer", {}).get("coeff")) == decay
+    assert ("ColorJitter" in operators, "batch_transform_ops" in train_set["dataset"]) == (jitter, mixing)
+    assert train_set["dataset"]["transform_ops"][1] == {"RandCropImage": {"size": 224, "backend": "pil"}}
+
+
+def fkd_timetable(config, images=1281167, world=8):
+    """The passes of a config, and their timetable on ImageNet-1k and 8 cards."""
+    teacher, sampler = config.section("Arch")["teacher"], config.data["DataLoader"]["Train"]["sampler"]
+    options = {key: teacher[key] for key in ("one_crop_epochs", "tail", "tail_ahead") if key in teacher}
+    passes = plan_passes(config.section("Global")["epochs"], teacher["crops_per_image"], **options)
+    steps = CropSampler(images, sampler["batch_size"], teacher["crops_per_image"], passes, drop_last=sampler["drop_last"],
+                        world=world)
+    return passes, steps.timetable
+
+
+def rates(config):
+    """The learning rate at the first step of each pass."""
+    passes, timetable = fkd_timetable(config)
+    schedule = build.build_schedule(config, timetable)
+    first, rates = 0, []
+    for pass_ in timetable.passes:
+        rates.append(schedule(first))
+        first += pass_.steps
+    return passes, np.array(rates), first
+
+
+def test_the_plain_recipe_has_the_passes_steps_and_rates_of_the_released_code():
+    passes, found, steps = rates(load("FKD/ResNet50.yaml"))
+    assert [pass_.crops for pass_ in passes] == [4] * 74 + [1] * 4 and steps == 74 * 5005 + 4 * 1252
+    starts = np.array([*range(0, 296, 4), 296, 297, 298, 299])
+    np.testing.assert_allclose(found, 0.1 * 0.5 * (1 + np.cos(np.pi * starts / 300)), atol=1e-12)
+
+
+def test_the_recipe_with_adamw_has_those_of_its_own():
+    passes, found, _ = rates(load("FKD/FBNetC.yaml"))
+    assert [pass_.crops for pass_ in passes] == [1] * 5 + [4] * 73 + [1] * 3
+    read_at = np.array([*range(5, 297, 4), 298, 299, 300])
+    np.testing.assert_allclose(found[:5], 1e-5 + np.arange(5) * (0.002 - 1e-5) / 5, atol=1e-12)
+    np.testing.assert_allclose(found[5:], 1e-5 + 0.5 * (0.002 - 1e-5) * (1 + np.cos(np.pi * read_at / 300)), atol=1e-12)
+
+
+def test_the_recipe_with_jitter_warms_up_step_by_step():
+    config = load("FKD/ResNet50_jitter.yaml")
+    schedule = build.build_schedule(config, fkd_timetable(config)[1])
+    assert schedule(0) == 0 and 0 < schedule(1) < 1e-4
+    assert schedule(5005 + 5005 // 4 + 1) == pytest.approx(0.2, rel=1e-3)       # five epochs are a pass and a quarter
+
+
+def test_meal_v2_has_the_passes_and_rates_of_its_fast_form():
+    config = load("FKD/MEAL_V2_ResNet50.yaml")
+    passes, found, _ = rates(config)
+    assert passes == [CropPass(epoch, 8, epoch) for epoch in range(0, 200, 8)]
+    assert list(found) == [0.01] * 13 + [0.001] * 10 + [0.0001] * 2             # from epochs 104 and 184 on
+    assert config.data["DataLoader"]["Train"]["sampler"]["batch_size"] * 8 == 512
+    assert config.section("Arch")["student"]["pretrained"] is True
+    assert [list(term) for term in config.section("Loss")["Train"]] == [["SoftCELoss"], ["MEALV2Discriminator"]]
+    assert not {"regularizer", "weight_decay"} & set(config.section("Optimizer"))
+
+
+def test_labels_are_written_where_the_runs_read_them():
+    paths = {name: load(name).section("SoftLabels").get("output") or load(name).section("Arch")["teacher"]["path"]
+             for name in LABELS}
+    read = {load(name).section("Arch")["teacher"]["path"] for name in RUNS
+            if (load(name).section("Arch").get("teacher") or {}).get("source") == "stored"}
+    assert read <= set(paths.values()) and len(set(paths.values())) == len(paths)
+    assert load("FKD/labels_300.yaml").section("SoftLabels")["output"] in (CONFIGS / "FKD/labels_300.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", LABELS)
+def test_a_shipped_generation_builds_measures_and_checks_as_it_stands(name, no_weights, stand_ins, capsys):
+    config = load(name, "SoftLabels.num_workers=0", "DataLoader.Eval.loader.num_workers=0")
+    write_images(config, images=4)
+    assert run_generation(config, dry_run=True) is None
+    said = capsys.readouterr().out
+    crops = config.section("SoftLabels")["crops"]
+    assert f"1 images x {crops} crops x 28 bytes" in said and "get their stored labels" in said
+    assert not Path(config.section("SoftLabels").get("output") or config.section("Arch")["teacher"]["path"]).exists()
 
 
 def test_only_the_autoaugment_run_has_autoaugment():
@@ -220,10 +345,12 @@ def small(name, **more):
 def small_run(name, teacher=None):
     """A config made small, its lists, and random weights in files where it asks for weights."""
     more, arch = {}, load(name).section("Arch")
+    if arch["student"]["name"].startswith(("DeiT", "SReT")):                # their position maps fit one size
+        more["Arch.student.img_size"] = 64
     if arch["student"].get("pretrained"):
         more["Arch.student.pretrained"] = "student.pdparams"
         save_weights(build_network(arch["student"]["name"], 5), "student.pdparams")
-    if arch.get("teacher"):
+    if "name" in (arch.get("teacher") or {}):
         teacher = teacher or arch["teacher"]["name"]
         more["Arch.teacher"] = f"{{name: {teacher}, class_num: 5, pretrained: teacher.pdparams}}"
         save_weights(build_network(teacher, 5), "teacher.pdparams")
@@ -258,6 +385,16 @@ def test_the_student_trains_two_steps(name):
     trainer, before = two_steps(small_run(name, teacher="SmallResNet"))
     moved = changed(trainer, before)
     assert {key for key, value in before.items() if value.ndim > 1 or key.endswith("_mean")} <= moved
+
+
+@pytest.mark.parametrize("name", slow_but(["FBNetC", "SReT_LT"]))
+def test_the_student_trains_two_steps_from_stored_labels(name, make_store):
+    config = small_run(name)
+    write_labels(config, make_store)
+    trainer, before = two_steps(config)
+    moved = changed(trainer, before)
+    still = {"cls_token"} if "DeiT" in name else set()                      # is 0, and has no gradient before its position moves
+    assert {key for key, value in before.items() if value.ndim > 1 or key.endswith("_mean")} - still <= moved
 
 
 @pytest.mark.parametrize("name", [slow_if_heavy(name) for name in SHIPPED if name.startswith("fixres/")])

@@ -85,6 +85,71 @@ def test_only_upright_pictures_are_ordinary(orientation):
     assert (ordinary_jpeg(jpeg(exif=exif(orientation))) is not None) == (orientation == 1)
 
 
+def tagged(kind, orientation, **options) -> bytes:
+    """A picture of 45 x 61 pixels whose tag says how to turn it; PNG, WebP and CMYK JPEG go past the fast decoders."""
+    mode = "CMYK" if kind == "CMYK" else "L" if kind == "grey" else "RGB"
+    stream = io.BytesIO()
+    Image.fromarray(photograph(61, 45)).convert(mode).save(
+        stream, kind if kind in ("PNG", "WEBP") else "JPEG", exif=exif(orientation), **options)
+    return stream.getvalue()
+
+
+def read(encoded, ignore_orientation, decoder=decode.FASTEST) -> np.ndarray:
+    """As DecodeImage does."""
+    header = ordinary_jpeg(encoded, ignore_orientation)
+    if header is None:
+        return decode_any(encoded, ignore_orientation)
+    return np.asarray(JpegPicture(encoded, header, decoder, ignore_orientation))
+
+
+KINDS = ["JPEG", "grey", "CMYK", "PNG"]
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("kind", [*KINDS, "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_orientation_that_is_ignored_changes_nothing(decoder, kind, orientation):
+    options = {"lossless": True} if kind == "WEBP" else {}
+    pixels = read(tagged(kind, orientation, **options), True, decoder)
+    assert pixels.shape == (61, 45, 3)
+    np.testing.assert_array_equal(pixels, read(tagged(kind, 1, **options), False, decoder))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_orientation_is_followed_otherwise(kind):
+    turned, stored = read(tagged(kind, 6), False), read(tagged(kind, 6), True)
+    np.testing.assert_array_equal(turned, np.rot90(stored, -1))
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_opencv_gives_up_is_read_by_pillow_in_the_same_orientation(kind, ignored, monkeypatch):
+    encoded = tagged(kind, 6)
+    expected = decode_any(encoded, ignored)
+    monkeypatch.setattr(decode, "opencv_pixels", lambda *arguments: None)
+    monkeypatch.setattr("dedup.images.opencv_pixels", lambda *arguments: None)
+    pixels = decode_any(encoded, ignored)
+    assert pixels.shape == expected.shape
+    assert np.abs(pixels.astype(int) - expected).mean() < 12            # each library has inks of its own
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_huge_picture_is_read_in_the_same_orientation(ignored, monkeypatch):
+    encoded = tagged("JPEG", 6)
+    monkeypatch.setattr(decode, "_LARGEST", 100)
+    assert ordinary_jpeg(encoded, ignored) is None
+    assert read(encoded, ignored).shape == ((61, 45, 3) if ignored else (45, 61, 3))
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_a_file_that_a_fast_decoder_refuses_keeps_its_orientation(ignored):
+    def refusing(encoded, rows, columns, cut):
+        raise ImageError("not mine")
+    encoded = tagged("JPEG", 6 if ignored else 1)
+    picture = JpegPicture(encoded, ordinary_jpeg(encoded, ignored), refusing, ignored)
+    np.testing.assert_array_equal(picture[10:61, 3:40], read(tagged("JPEG", 1), False)[10:61, 3:40])
+
+
 @pytest.mark.parametrize("order, number", [(b"II*\0", "little"), (b"MM\0*", "big")])
 def test_the_orientation_is_found_in_both_byte_orders_behind_other_entries(order, number):
     def two(value):
@@ -163,7 +228,7 @@ def test_a_picture_of_another_size_than_its_header_says_is_an_image_error(monkey
     encoded = jpeg()
     picture = JpegPicture(encoded, ordinary_jpeg(encoded), broken)
     assert np.array_equal(picture[3:9, 2:8], by_opencv(encoded)[3:9, 2:8])
-    monkeypatch.setattr(decode, "decode_any", lambda encoded: np.zeros((45, 61, 3), np.uint8))
+    monkeypatch.setattr(decode, "decode_any", lambda encoded, ignored: np.zeros((45, 61, 3), np.uint8))
     with pytest.raises(ImageError, match="the header says 45 x 61 pixels, the picture has 61 x 45"):
         np.asarray(picture)
 

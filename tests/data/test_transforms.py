@@ -3,6 +3,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from ssld.data import decode
 from ssld.data import transforms as t
@@ -53,6 +54,25 @@ def test_images_are_upright_after_their_orientation_tag(tmp_path, rng):
     picture.save(tmp_path / "turned.jpg", exif=exif, quality=95)
     pixels = build_transforms([{"DecodeImage": {}}], "here")(tmp_path / "turned.jpg", rng)
     assert pixels.shape == (40, 20, 3) and pixels[5, 10, 0] > 200 and pixels[35, 10, 2] > 200
+
+
+@pytest.mark.parametrize("ignored", [False, True])
+def test_the_orientation_tag_can_be_ignored_before_or_after_construction(tmp_path, rng, ignored):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(rng.integers(0, 256, (20, 40, 3), dtype=np.uint8)).save(tmp_path / "turned.jpg", exif=exif)
+    early, late = (build_transforms([{"DecodeImage": options}], "here") for options in ({"ignore_orientation": ignored}, {}))
+    late.operators[0].ignore_orientation = ignored
+    assert late(tmp_path / "turned.jpg", rng).shape == ((20, 40, 3) if ignored else (40, 20, 3))
+    np.testing.assert_array_equal(early(tmp_path / "turned.jpg", rng), late(tmp_path / "turned.jpg", rng))
+
+
+@pytest.mark.parametrize("kind, mode", [("JPEG", "L"), ("JPEG", "CMYK"), ("PNG", "RGB"), ("PNG", "L"), ("PNG", "RGBA")])
+@pytest.mark.parametrize("ignored", [False, True])
+def test_files_of_other_kinds_under_the_name_of_a_jpeg_are_red_green_blue(tmp_path, rng, kind, mode, ignored):
+    Image.new("RGB", (12, 8), (200, 200, 200)).convert(mode).save(tmp_path / "n0_1.JPEG", kind)
+    pixels = build_transforms([{"DecodeImage": {"ignore_orientation": ignored}}], "here")(tmp_path / "n0_1.JPEG", rng)
+    assert pixels.shape == (8, 12, 3) and pixels.dtype == np.uint8 and abs(int(pixels.mean()) - 200) < 6
 
 
 @pytest.fixture
@@ -111,6 +131,44 @@ def test_resizing_to_a_size_is_that_of_opencv(image, rng, name, flag):
     result = t.ResizeImage(size=[7, 5], interpolation=name)(image, rng)
     np.testing.assert_array_equal(result, cv2.resize(image, (7, 5), interpolation=flag))
     assert t.ResizeImage(size=6)(image, rng).shape == (6, 6, 3)
+
+
+PILLOW = {"nearest": Image.NEAREST, "bilinear": Image.BILINEAR, "bicubic": Image.BICUBIC, "area": Image.BOX,
+          "lanczos": Image.LANCZOS}
+
+
+@pytest.mark.parametrize("name", PILLOW)
+@pytest.mark.parametrize("size", [(7, 5), (60, 50), (30, 20)])
+def test_the_backend_pil_resizes_as_pillow_does(image, rng, name, size):
+    result = t.ResizeImage(size=list(size), interpolation=name, backend="pil")(image, rng)
+    assert result.dtype == np.uint8
+    np.testing.assert_array_equal(result, np.asarray(Image.fromarray(image).resize(size, PILLOW[name])))
+
+
+def test_pil_smooths_what_shrinks_and_cv2_does_not(rng):
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::8] = 255                       # an eighth of the picture, 32 on average
+    smooth, rough = (t.ResizeImage(size=8, backend=backend)(stripes, rng) for backend in ("pil", "cv2"))
+    assert smooth.min() > 15 and smooth.max() < 60 and (rough == 0).all()
+
+
+@pytest.mark.parametrize("backend", ["cv2", "pil"])
+def test_a_random_crop_is_its_box_cut_out_and_resized(photograph, image, backend):
+    crop, file = t.RandCropImage([12, 9], backend=backend), photograph[0].read_bytes()
+    lazy = decode.JpegPicture(file, decode.ordinary_jpeg(file))
+    for source in (image, lazy):
+        for seed in range(5):
+            left, top, width, height = crop.box(source.shape[1], source.shape[0], np.random.default_rng(seed))
+            pixels = np.ascontiguousarray(np.asarray(source)[top:top + height, left:left + width])
+            expected = t.ResizeImage(size=[12, 9], backend=backend)(pixels, None)
+            np.testing.assert_array_equal(crop.cut(source, left, top, width, height), expected)
+            np.testing.assert_array_equal(crop(source, np.random.default_rng(seed)), expected)
+
+
+@pytest.mark.parametrize("code, mirrored", [(1, np.s_[:, ::-1]), (0, np.s_[::-1]), (-1, np.s_[::-1, ::-1])])
+def test_mirroring_is_not_left_to_chance(image, code, mirrored):
+    for _ in range(5):
+        np.testing.assert_array_equal(t.RandFlipImage(code).mirror(image), image[mirrored])
 
 
 def test_the_crop_is_the_centre(image, rng):
@@ -213,7 +271,11 @@ def test_a_pipeline_knows_whether_it_is_random():
     ([{"DecodeImage": {}}, {"ResizeImage": {}}], "give either resize_short or size"),
     ([{"DecodeImage": {}}, {"ResizeImage": {"size": 3, "resize_short": 3}}], "give either resize_short or size"),
     ([{"DecodeImage": {}}, {"ResizeImage": {"size": [3, 4, 5]}}], "size must be a number"),
-    ([{"DecodeImage": {}}, {"ResizeImage": {"size": 3, "interpolation": "cubic"}}], "interpolation must be one of"),
+    ([{"DecodeImage": {}}, {"ResizeImage": {"size": 3, "interpolation": "cubic"}}],
+     "interpolation cannot be 'cubic'. Did you mean 'bicubic'"),
+    ([{"DecodeImage": {}}, {"ResizeImage": {"size": 3, "backend": "pillow"}}], "backend cannot be 'pillow'. Did you mean"),
+    ([{"DecodeImage": {}}, {"RandCropImage": {"size": 3, "backend": "PIL"}}], "backend cannot be 'PIL'. Known: cv2, pil"),
+    ([{"DecodeImage": {"ignore_orientation": "yes"}}], "ignore_orientation must be true or false"),
     ([{"DecodeImage": {}}, {"RandCropImage": {"size": 3, "scale": 0.08}}], "scale must be a list of 2 numbers"),
     ([{"DecodeImage": {}}, {"RandCropImage": {"size": 3, "scale": [0.5, 0.1]}}], "scale must be .low, high."),
     ([{"DecodeImage": {}}, {"RandCropImage": {"size": 3, "ratio": [0, 1]}}], "ratio must be .low, high."),

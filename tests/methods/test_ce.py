@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import paddle
 import pytest
 
 from ssld.errors import InputError
 from ssld.methods.ce import CELoss
+from ssld.outputs import Outputs
 
 LABEL = np.arange(16) % 10
 
@@ -40,6 +42,20 @@ def test_the_order_of_the_batch_does_not_matter(loss_of, logits):
     order = np.random.default_rng(0).permutation(16)
     assert loss_of(CELoss(), logits[0][order], label=LABEL[order])[0] == pytest.approx(
         loss_of(CELoss(), logits[0], label=LABEL)[0], rel=1e-6)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.1])
+def test_of_mixed_images_both_labels_count_by_their_shares(oracle, logits, epsilon):
+    partner, share = np.random.default_rng(0).permutation(16), np.linspace(0, 1, 16).astype(np.float32)
+    whole = oracle("losses").smoothed(LABEL, 10, epsilon)
+    target = share[:, None] * whole + (1 - share[:, None]) * whole[partner]
+    student = paddle.to_tensor(logits[0].astype(np.float32), stop_gradient=False)
+    batch = {"label": paddle.to_tensor(LABEL), "partner": paddle.to_tensor(partner), "share": paddle.to_tensor(share)}
+    loss = CELoss(epsilon)(Outputs(student), None, batch)
+    loss.backward()
+    expected = oracle("losses").cross_entropy_gradient(logits[0], target)
+    assert float(loss) == pytest.approx(oracle("losses").cross_entropy(logits[0], target), rel=2e-5)
+    np.testing.assert_allclose(student.grad.numpy(), expected, atol=1e-4 * np.abs(expected).max())
 
 
 def test_float16_logits_give_a_finite_loss(loss_of):

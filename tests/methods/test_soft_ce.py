@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import paddle
 import pytest
 
 from ssld.errors import InputError
 from ssld.methods.soft_ce import SoftCELoss
+from ssld.outputs import Outputs
 
 VECTORS = [([1, 2, 3], [3, 2, 1], 1.982816), ([0, 0, 0, 0], [4, 0, 0, 0], 1.386294),
            ([10, 0, 0], [0, 10, 0], 9.999637), ([30, 0, 0], [0, 30, 0], 30.000)]
@@ -35,6 +37,40 @@ def test_a_perfect_student_has_the_entropy_of_the_teacher_as_loss_and_no_gradien
     value, slope, _ = loss_of(SoftCELoss(), logits[1] - 3.0, logits[1])
     assert value == pytest.approx(-(np.exp(log_q) * log_q).sum(-1).mean(), rel=2e-5)
     assert np.abs(slope).max() < 1e-6
+
+
+@pytest.mark.parametrize("temperature, teacher_temperature", [(1.0, 1.0), (4.0, 1.0), (1.0, 0.25), (2.0, 4.0)])
+def test_its_minimum_is_what_a_student_that_says_the_same_reads(loss_of, logits, temperature, teacher_temperature):
+    method, teacher = SoftCELoss(temperature, teacher_temperature), Outputs(paddle.to_tensor(logits[1].astype(np.float32)))
+    perfect = logits[1] / teacher_temperature * temperature
+    least = float(method.minimum(teacher, {}))
+    assert least == pytest.approx(loss_of(method, perfect, logits[1])[0], rel=2e-5)
+    assert least < loss_of(method, logits[0], logits[1])[0]
+
+
+class Labels:
+    """A teacher that says a finished distribution, such as stored labels do, and has no logits to take a softmax of."""
+
+    def __init__(self, q: np.ndarray):
+        self.q = paddle.to_tensor(q.astype(np.float32))
+
+    def cross_entropy(self, log_p):
+        return -(self.q * log_p).sum(-1)
+
+    def entropy(self):
+        return -(self.q * self.q.log()).sum(-1)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_finished_distributions_are_not_tempered_and_no_t_squared_counts(oracle, logits, temperature):
+    losses, q = oracle("losses"), np.random.default_rng(0).dirichlet(np.ones(10), 16)
+    student = paddle.to_tensor(logits[0].astype(np.float32), stop_gradient=False)
+    loss = SoftCELoss(temperature)(Outputs(student), Labels(q), {})
+    loss.backward()
+    expected = losses.cross_entropy_gradient(logits[0] / temperature, q) / temperature
+    assert float(loss) == pytest.approx(losses.cross_entropy(logits[0] / temperature, q), rel=2e-5)
+    np.testing.assert_allclose(student.grad.numpy(), expected, atol=1e-4 * np.abs(expected).max())
+    assert float(SoftCELoss(temperature).minimum(Labels(q), {})) == pytest.approx(-(q * np.log(q)).sum(-1).mean(), rel=2e-5)
 
 
 def test_a_constant_added_to_each_row_changes_nothing(loss_of, logits):

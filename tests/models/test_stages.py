@@ -13,6 +13,9 @@ slow = pytest.mark.slow
 # backbone, family, groups, what lies behind the groups besides the classifier
 NETWORKS = [
     ("SmallResNet", "SmallResNet", 4, set()),
+    ("FBNetC", "FBNet", 5, {"head"}),
+    ("EfficientNetV2_B0", "EfficientNetV2", 5, {"head"}),
+    ("SReT_LT", "SReT", 4, {"norm"}),
     ("ResNet18", "ResNet", 5, set()),
     ("ResNet18_vd", "ResNet", 5, set()),
     pytest.param("ResNet50_vd", "ResNet", 5, set(), marks=slow),
@@ -88,5 +91,6 @@ def test_an_unknown_backbone_is_refused_with_its_prefixes():
 def test_every_row_is_tested_here():
     tested = {type(build_network(name, 2)).__module__.rsplit(".", 1)[-1] for name in
               ("SmallResNet", "ResNet18", "MobileNetV3_small_x0_35", "MobileNetV1_x0_25", "MobileNetV2_x0_25",
-               "PPLCNet_x0_25", "PPHGNetV2_B0", "ShuffleNetV2_x0_25")} | {"res2net_vd", "resnext101_wsl"}
+               "PPLCNet_x0_25", "PPHGNetV2_B0", "ShuffleNetV2_x0_25", "FBNetC", "EfficientNetV2_B0",
+               "SReT_LT")} | {"res2net_vd", "resnext101_wsl"}
     assert {key.split(".")[0] for key in stages._ROWS} == tested

@@ -103,3 +103,22 @@ def test_a_value_that_acts_on_no_layer_is_said_and_the_others_act(name, idle, ca
     groups = {stages_of(network).group_of(parameter) for parameter, _ in network.named_parameters()}
     assert groups == {None, 0, 1, 2, 3} | (set() if idle else {4})
     assert network.blocks[9].linear_conv.conv.weight.optimize_attr["learning_rate"] == 0.5
+
+
+@pytest.mark.parametrize("name", ["DeiT_tiny_patch16_224", "SReT_LT"])
+def test_of_a_transformer_only_matrices_and_filters_decay(name):
+    """The gradient is 0, so a step of AdamW leaves 1 - rate x decay of what decays, and all of the rest."""
+    network = build_network(name, 3, img_size=32)
+    optimizer = AdamW(network=network, learning_rate=0.5, weight_decay=0.1, one_dim_param_no_weight_decay=True,
+                      no_weight_decay_name="pos_embed cls_token")
+    for parameter in network.parameters():
+        parameter.set_value(paddle.ones_like(parameter))
+    (network(paddle.ones([2, 3, 32, 32])) * 0).sum().backward()
+    optimizer.step()
+    left = {n: float(p.mean()) for n, p in network.named_parameters() if not p.stop_gradient}
+    decayed = {n for n, share in left.items() if share == pytest.approx(0.95)}
+    assert all(share == 1 for n, share in left.items() if n not in decayed)
+    kept = {n.rsplit(".", 1)[-1] for n in left if n not in decayed}
+    assert {n.rsplit(".", 1)[-1] for n in decayed} == {"weight"}
+    assert kept == {"weight", "bias", "pos_embed"} | ({"cls_token"} if "DeiT" in name else {"shortcut", "residual"})
+    assert all(len(p.shape) == 1 for n, p in network.named_parameters() if n not in decayed and n.endswith(".weight"))

@@ -6,55 +6,56 @@ import pytest
 
 from ssld.errors import InputError
 from ssld.optim.schedules import SCHEDULES, ConstLR, Cosine, Linear, Piecewise
+from ssld.timetable import Timetable
 
 
 def test_the_cosine_follows_its_formula_after_a_linear_warm_up():
-    rate = Cosine(0.8, warmup_epoch=2, epochs=10, steps_per_epoch=5, eta_min=0.1)
+    rate = Cosine(0.8, warmup_epoch=2, timetable=Timetable.uniform(10, 5), eta_min=0.1)
     for step in range(50):
         expected = (0.8 * step / 10 if step < 10 else 0.1 + 0.7 * (1 + math.cos(math.pi * (step - 10) / 40)) / 2)
         assert rate(step) == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_first_step_has_the_start_rate_and_the_warm_up_ends_at_the_base_rate():
-    rate = Cosine(0.4, warmup_epoch=1, warmup_start_lr=0.1, epochs=3, steps_per_epoch=4)
+    rate = Cosine(0.4, warmup_epoch=1, warmup_start_lr=0.1, timetable=Timetable.uniform(3, 4))
     assert rate(0) == 0.1 and rate(4) == 0.4
     assert [rate(step) for step in range(4)] == pytest.approx([0.1, 0.175, 0.25, 0.325])
 
 
 def test_without_warm_up_the_first_step_has_the_base_rate_and_the_last_is_one_step_above_the_end():
-    rate = Cosine(0.4, epochs=2, steps_per_epoch=3)
+    rate = Cosine(0.4, timetable=Timetable.uniform(2, 3))
     assert rate(0) == 0.4
     assert rate(5) == pytest.approx(0.2 * (1 + math.cos(math.pi * 5 / 6))) and rate(6) == pytest.approx(0)
 
 
 def test_by_epoch_holds_the_rate_during_each_epoch():
-    stepwise = Cosine(0.4, warmup_epoch=2, epochs=6, steps_per_epoch=4)
-    held = Cosine(0.4, warmup_epoch=2, epochs=6, steps_per_epoch=4, by_epoch=True)
+    stepwise = Cosine(0.4, warmup_epoch=2, timetable=Timetable.uniform(6, 4))
+    held = Cosine(0.4, warmup_epoch=2, timetable=Timetable.uniform(6, 4), by_epoch=True)
     assert [held(step) for step in range(24)] == [stepwise(step - step % 4) for step in range(24)]
 
 
 def test_a_fraction_of_an_epoch_may_warm_up():
-    rate = Cosine(1.0, warmup_epoch=0.5, epochs=2, steps_per_epoch=4)
+    rate = Cosine(1.0, warmup_epoch=0.5, timetable=Timetable.uniform(2, 4))
     assert [rate(0), rate(1), rate(2)] == [0, 0.5, 1.0]
 
 
 def test_a_run_that_only_warms_up_is_possible():
-    rate = Cosine(1.0, warmup_epoch=2, epochs=2, steps_per_epoch=2)
+    rate = Cosine(1.0, warmup_epoch=2, timetable=Timetable.uniform(2, 2))
     assert [rate(step) for step in range(4)] == [0, 0.25, 0.5, 0.75]
 
 
 def test_the_line_ends_at_end_lr():
-    rate = Linear(1.0, end_lr=0.2, warmup_epoch=1, epochs=5, steps_per_epoch=2)
+    rate = Linear(1.0, end_lr=0.2, warmup_epoch=1, timetable=Timetable.uniform(5, 2))
     assert [rate(step) for step in (0, 2, 6, 10)] == pytest.approx([0, 1.0, 0.6, 0.2])
 
 
 def test_the_constant_stays_after_the_warm_up():
-    rate = ConstLR(0.3, warmup_epoch=1, epochs=3, steps_per_epoch=2)
+    rate = ConstLR(0.3, warmup_epoch=1, timetable=Timetable.uniform(3, 2))
     assert [rate(step) for step in range(6)] == [0, 0.15, 0.3, 0.3, 0.3, 0.3]
 
 
 def test_piecewise_rates_change_at_their_epochs_counted_from_the_start_of_the_run():
-    rate = Piecewise([1.0, 0.1, 0.01], [2, 4], warmup_epoch=1, epochs=5, steps_per_epoch=2)
+    rate = Piecewise([1.0, 0.1, 0.01], [2, 4], warmup_epoch=1, timetable=Timetable.uniform(5, 2))
     assert [rate(step) for step in range(10)] == [0, 0.5, 1.0, 1.0, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01]
 
 
@@ -71,4 +72,4 @@ def test_piecewise_rates_change_at_their_epochs_counted_from_the_start_of_the_ru
     ("Cosin", {"learning_rate": 1}, "there is no learning-rate schedule 'Cosin'. Did you mean 'Cosine'")])
 def test_wrong_options_are_refused_with_the_place(name, options, message):
     with pytest.raises(InputError, match=f"^here.*{message}"):
-        SCHEDULES.build(name, options, "here", epochs=5, steps_per_epoch=2)
+        SCHEDULES.build(name, options, "here", timetable=Timetable.uniform(5, 2))

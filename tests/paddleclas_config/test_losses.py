@@ -62,6 +62,21 @@ def test_gtce_is_cross_entropy_with_the_labels_smoothed_by_epsilon(total, batch)
     assert total([{"DistillationGTCELoss": {**entry, "epsilon": 0.1}}]) == pytest.approx(float(smooth), rel=1e-5)
 
 
+@pytest.mark.parametrize("options, temperature", [({}, 4), ({"temperature": 2}, 2)])
+def test_kl_between_models_keeps_its_temperature_of_4_and_t_squared(total, batch, options, temperature):
+    student, teacher = (logits / temperature for logits in batch[:2])
+    expected = F.kl_div(F.log_softmax(student), F.softmax(teacher), reduction="sum") * temperature ** 2 / len(student)
+    assert total([{"DistillationKLDivLoss": {"weight": 1.0, "model_name_pairs": PAIR, "key": "logits", **options}}]
+                 ) == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("old, options", [("MixCELoss", {}), ("MixCELoss", {"epsilon": 0.1}), ("SoftTargetCrossEntropy", {})])
+def test_losses_for_mixed_pictures_are_cross_entropy_which_reads_mixed_labels(v2, old, options):
+    entry = yaml.safe_dump({old: {"weight": 1.0, **options}}, default_flow_style=True).strip()
+    assert v2("Arch: {name: ResNet18, class_num: 4}", f"Loss.Train: [{entry}]", "Metric.Eval: null").data["Loss"] == {
+        "Train": [{"CELoss": {"weight": 1.0, **options}}]}
+
+
 def test_weights_and_pairs_always_count(total, batch):
     """PaddleClas ignored the weight of a single loss, and took the first of its pairs alone."""
     once = dml(*batch[:2])

@@ -10,7 +10,7 @@ from paddle.optimizer import lr
 from ssld.build import build_schedule
 from ssld.config import Config
 from ssld.errors import InputError
-from ssld.train.settings import Settings
+from ssld.timetable import Timetable
 
 EPOCHS, STEPS = 10, 7
 
@@ -20,7 +20,7 @@ def rates(v2):
     """The rate of each step that a translated Optimizer.lr gives."""
     def rates(**options) -> list[float]:
         data = v2(f"Global.epochs: {EPOCHS}", f"Optimizer.lr: {yaml.safe_dump(options, default_flow_style=True)}").data
-        schedule = build_schedule(Config(data, "old.yaml"), Settings("out", epochs=EPOCHS), STEPS)
+        schedule = build_schedule(Config(data, "old.yaml"), Timetable.uniform(EPOCHS, STEPS))
         return [schedule(step) for step in range(EPOCHS * STEPS)]
     return rates
 
@@ -84,7 +84,7 @@ def test_a_rate_that_cannot_be_translated_is_refused(v2, options, message):
 def test_the_rates_of_1x_are_those_of_its_formulas(v1):
     def found(function, **params):
         changes = [f"LEARNING_RATE: {yaml.safe_dump({'function': function, 'params': params}, default_flow_style=True)}"]
-        schedule = build_schedule(Config(v1(*changes).data, "old.yaml"), Settings("out", epochs=EPOCHS), STEPS)
+        schedule = build_schedule(Config(v1(*changes).data, "old.yaml"), Timetable.uniform(EPOCHS, STEPS))
         return [schedule(step) for step in range(EPOCHS * STEPS)]
 
     def cosine(step, warmup):

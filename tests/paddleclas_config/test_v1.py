@@ -101,7 +101,7 @@ def test_what_has_no_effect_here_is_named(v1, said):
     ("pretrained_model: [a, b, c]", r"pretrained_model must be a path or \[teacher, student\]"),
     ("pretrained_model: 3", "pretrained_model must be a path"),
     ("ls_epsilon: 0.1", "ls_epsilon 0.1 smooths labels, but the teacher's distribution is the target"),
-    ("use_mix: true", "use_mix: True is not supported"), ("multilabel: true", "multilabel: True is not supported"),
+    ("use_mix: 'on'", "use_mix must be true or false"), ("multilabel: true", "multilabel: True is not supported"),
     ("load_static_weights: true", "load_static_weights: True is not supported"),
     ("checkpoints: output/3/ppcls", "checkpoints: 'output/3/ppcls' is not supported: a run goes on by itself"),
     ("mode: valid", "mode: 'valid' is not supported"), ("validate: 'yes'", "validate must be true or false"),

@@ -198,12 +198,13 @@ def test_what_an_anchor_repeated_is_written_out(v2):
      "lr_mult_list of SmallResNet takes 4 values .* found 2")])
 def test_what_only_the_native_classes_know_is_refused_by_them_with_the_old_file_named(v2, change, message, tmp_path, make_list):
     from ssld import build, build_networks
+    from ssld.timetable import Timetable
     make_list(tmp_path, "train", 8, size=36)
     config = Config(v2(change).data, "old.yaml")
     with pytest.raises(InputError, match=f"^old.yaml.*{message}"):
         settings = build.build_settings(config)
         build.build_train_loader(config, settings)
-        build.build_schedule(config, settings, 2)
+        build.build_schedule(config, Timetable.uniform(settings.epochs, 2))
         network = build.build_student(config)
         build.build_optimizer(config, network, 0.1)
         build_networks.build_frozen_network(config)

@@ -51,3 +51,31 @@ def cross_entropy_gradient(z_s, target):
 def smoothed(label, class_num, epsilon=0.0):
     """Label smoothing: (1 - e) one-hot + e / C."""
     return (1 - epsilon) * np.eye(class_num)[label] + epsilon / class_num
+
+
+def kd(z_s, z_t, temperature=1.0):
+    """T^2 KL(q || p) at temperature T."""
+    log_p, log_q = log_softmax(np.asarray(z_s) / temperature), log_softmax(np.asarray(z_t) / temperature)
+    return temperature ** 2 * kl(log_q, log_p).mean()
+
+
+def kd_gradient(z_s, z_t, temperature=1.0):
+    """T (p - q) / B."""
+    log_p, log_q = log_softmax(np.asarray(z_s) / temperature), log_softmax(np.asarray(z_t) / temperature)
+    return temperature * (np.exp(log_p) - np.exp(log_q)) / len(log_p)
+
+
+def discriminator(answers, layers):
+    """Linear layers [(weight [in, out], bias [out]), ...], a ReLU after each."""
+    for weight, bias in layers:
+        answers = np.maximum(np.asarray(answers, np.float64) @ weight + bias, 0)
+    return answers
+
+
+def discriminator_loss(student, teacher, layers):
+    """Binary cross-entropy of both outputs of every row, targets [1, 0] for the student's and [0, 1] for the teacher's."""
+    parts = []
+    for answers, target in ((student, [1, 0]), (teacher, [0, 1])):
+        probability = 1 / (1 + np.exp(-discriminator(answers, layers)))
+        parts.append(-np.where(np.asarray(target) == 1, np.log(probability), np.log(1 - probability)))
+    return np.concatenate(parts).mean()

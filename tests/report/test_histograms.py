@@ -13,6 +13,12 @@ def test_columns_of_a_histogram_are_as_high_as_their_counts():
     assert heights == ["50.00", "100.00", "0.00", "40.00"]
 
 
+def test_a_histogram_can_have_one_series():
+    chart = histogram([0, 0.5, 1], [5, 10], None, "words", ("crops",))
+    assert re.findall(r'class="(?:wide|narrow)"[^>]* height="([\d.]+)%"', chart.body) == ["50.00", "100.00"]
+    assert [text for _, text in chart.legend] == ["crops"]
+
+
 def test_a_file_of_a_chart_is_whole_xml_with_its_colours_written_in():
     text = file(histogram([0, 1], [3], [1], "<words>", ("scored & read", "selected", "random"), stepped=[2]))
     assert ElementTree.fromstring(text).attrib["aria-label"] == "<words>"

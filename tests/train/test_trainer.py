@@ -18,6 +18,7 @@ from ssld.models.weights import read_state, save_weights
 from ssld.models.zoo import build_network
 from ssld.optim.schedules import Cosine
 from ssld.teachers.live import LiveTeacher
+from ssld.timetable import Timetable
 from ssld.train.checkpoint import latest_checkpoint
 from ssld.train.runlog import read_events
 from ssld.train.trainer import Trainer
@@ -110,7 +111,7 @@ def test_the_loss_falls(run):
 def test_the_rate_of_each_step_is_the_schedules(run):
     folder = run(Global={"epochs": 2})
     logged = [event["lr"] for event in read_events(folder) if event["event"] == "train"]
-    rate = Cosine(0.05, warmup_epoch=0.5, epochs=2, steps_per_epoch=3)
+    rate = Cosine(0.05, warmup_epoch=0.5, timetable=Timetable.uniform(2, 3))
     assert logged == pytest.approx([rate(step) for step in range(6)])
 
 

@@ -1,0 +1,33 @@
+"""Hinton's distillation loss."""
+from __future__ import annotations
+
+from ..checks import positive
+from ..outputs import log_softmax
+from .base import METHODS, Method
+
+
+@METHODS.register
+class KDLoss(Method):
+    """T^2 KL(q || p), q and p the softmax of the teacher's and the student's logits / T:  T^2 sum_c q_c (log q_c - log p_c),
+    mean over images.
+
+    T^2 keeps the size of the gradient when T is raised. Stored labels have the temperature of their teacher; another T
+    sharpens or flattens what was stored, which is not what that teacher would have said at T where only some classes were kept.
+
+    Args:
+        temperature: T, > 0.
+
+    Source: Hinton et al., "Distilling the Knowledge in a Neural Network", arXiv:1503.02531, section 2; T = 1 as in Hao et
+    al., "VanillaKD: Revisit the Power of Vanilla Knowledge Distillation from Small Scale to Large Scale", arXiv:2305.15781.
+    """
+
+    needs = frozenset({"probabilities"})
+
+    def __init__(self, temperature: float = 1.0):
+        super().__init__()
+        self.temperature = positive("temperature", temperature)
+
+    def forward(self, student, teacher, batch):
+        log_p = log_softmax(student.logits, self.temperature)
+        log_q = log_softmax(teacher.logits.detach(), self.temperature)
+        return self.temperature ** 2 * (log_q.exp() * (log_q - log_p)).sum(-1).mean()
