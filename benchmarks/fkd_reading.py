@@ -4,8 +4,8 @@
 
 IMAGES is a folder of JPEG files. Batches of 64 crops at 224 px with their stored labels, as training reads them, for m = 1, 2,
 4 and 8 crops of each picture; beside them an ordinary pipeline (random crop and flip, no stored labels). With both ways to
-resize (Pillow's antialiased bilinear filter, which FKD's recipes use, and OpenCV's bilinear) and both decoders. They take turns,
-one thread; crops per CPU second, medians over rounds.
+resize (Pillow's antialiased bilinear filter, which FKD's recipes use, and OpenCV's bilinear) and both decoders. They take
+turns, one thread; crops per CPU second, medians over rounds.
 """
 from __future__ import annotations
 

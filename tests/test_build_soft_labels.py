@@ -226,6 +226,12 @@ def test_missing_files_are_an_error_before_the_teacher_is_asked(settings, tmp_pa
         generate(settings)
 
 
+def test_a_process_that_does_not_see_the_folder_of_the_others_says_so(settings, tmp_path, monkeypatch):
+    monkeypatch.setattr("ssld.build_soft_labels.device.is_main", lambda: False)
+    with pytest.raises(InputError, match="store is not there: it must be on a disk that all processes see"):
+        generate(settings)
+
+
 def start(tmp_path, settings, processes=1):
     """`tools/generate_soft_labels.py` on some settings, by itself or under the launcher."""
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(settings))

@@ -75,7 +75,8 @@ def test_a_store_that_keeps_everything_serves_every_kind(trainer_of, tmp_path, m
     ({"Arch.teacher.name": "SmallResNet", "Arch.teacher.class_num": 4, "Arch.teacher.crops_per_imag": 2},
      "Arch.teacher has no option 'crops_per_imag'"),
     ({"Global.fix_resolution": True}, "stored labels belong to random crops, but a Fix stage"),
-    ({"Loss.Train": [{"MEALV2Discriminator": {"inputs": "logits"}}]}, "MEALV2Discriminator needs teacher logits, but this teacher"),
+    ({"Loss.Train": [{"MEALV2Discriminator": {"inputs": "logits"}}]},
+     "MEALV2Discriminator needs teacher logits, but this teacher"),
     ({"Arch.teacher.ferkd": {"discard_below": 0.1}}, "ferkd needs the option"),
     ({"DataLoader.Train.sampler.batch_size": 48, "DataLoader.Train.sampler.drop_last": True}, "fewer than one batch"),
     ({"Optimizer.lr.warmup_epoch": 3}, "warmup_epoch 3 is longer than the run of 1 epochs"),
@@ -88,8 +89,8 @@ def test_what_does_not_fit_is_refused_with_its_place(trainer_of, changes, messag
 def test_a_list_with_images_that_the_store_does_not_know_is_refused(trainer_of, tmp_path):
     with open(tmp_path / "train.txt", "a") as out:
         out.write("val/0.jpg 1\n")
-    with pytest.raises(InputError, match=r"has no soft labels for 1 of the 25 images .*train.txt; it was made for another list:\n.*"
-                                         r"train.txt:25 \(val/0.jpg\)"):
+    with pytest.raises(InputError, match=r"has no soft labels for 1 of the 25 images .*train.txt; it was made for another "
+                                         r"list:\n.*train.txt:25 \(val/0.jpg\)"):
         trainer_of({"DataLoader.Eval": None})
 
 

@@ -67,8 +67,8 @@ class ReplayDataset(ManifestDataset):
             return crops
         down, across = found[0] / stored[0], found[1] / stored[1]
         if abs(stored[0] * across - found[0]) > _ROUNDING and abs(stored[1] * down - found[1]) > _ROUNDING:
-            raise InputError(f"{self.manifest.place(row)} has {found[1]} x {found[0]} pixels, but had {stored[1]} x {stored[0]} "
-                             "when its soft labels were made: another picture, or a cut one. Use the images that the labels "
+            raise InputError(f"{self.manifest.place(row)} has {found[1]} x {found[0]} pixels, but had {stored[1]} x {stored[0]}"
+                             " when its soft labels were made: another picture, or a cut one. Use the images that the labels "
                              "were made from, or make labels for these.")
         if not self._warned:
             self._warned = True

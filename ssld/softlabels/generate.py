@@ -152,7 +152,7 @@ class _Run:
             print(f"warning: {place} cannot be read; it has no labels", file=sys.stderr)
 
     def _speed(self) -> str:
-        seconds = time.monotonic() - self.began
+        seconds = max(time.monotonic() - self.began, 1e-6)
         crops = (self.done - self.first) * self.labeller.grouping.crops
         busy = (self.labeller.ensemble.seconds - self.busy) / seconds
         return f"{crops / seconds:,.1f} crops/s, teachers at work {busy:.0%} of the time"

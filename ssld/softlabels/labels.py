@@ -24,7 +24,8 @@ class StoredLabels:
         ferkd: which crops are left out, and which labels are replaced, or None.
     """
 
-    def __init__(self, store: Store, rows: np.ndarray, policy: str, kind: str, k: int, seed: int = 0, ferkd: FerKD | None = None):
+    def __init__(self, store: Store, rows: np.ndarray, policy: str, kind: str, k: int, seed: int = 0,
+                 ferkd: FerKD | None = None):
         self.store, self.rows, self.policy, self.kind, self.k = store, rows, policy, kind, k
         self.seed, self.ferkd = seed, ferkd
 

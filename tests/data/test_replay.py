@@ -11,7 +11,8 @@ from ssld.data.transforms import build_transforms
 from ssld.errors import InputError
 from ssld.softlabels.crops import Crops, draw_crops
 
-OPS = [{"DecodeImage": {}}, {"RandCropImage": {"size": 12, "interpolation": "nearest"}}, "RandFlipImage", "NormalizeImage", "ToCHWImage"]
+OPS = [{"DecodeImage": {}}, {"RandCropImage": {"size": 12, "interpolation": "nearest"}}, "RandFlipImage", "NormalizeImage",
+       "ToCHWImage"]
 
 
 class Fixed:

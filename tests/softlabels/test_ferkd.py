@@ -145,6 +145,9 @@ def test_a_survey_of_some_images_spreads_them_evenly_and_says_how_many_it_looked
     assert f"0.30 - 0.35  {survey.histogram[6]:7.2%}" in text
 
 
-def test_a_survey_refuses_an_image_without_label(store):
-    with pytest.raises(InputError, match="FerKD needs the true class"):
-        FerKD(0.25, 0.4, 0.9, 0.1).survey(store, store.images.label)
+def test_a_survey_looks_at_labelled_images_only_and_refuses_a_store_without_any(store):
+    labels = np.full(11, -1)
+    with pytest.raises(InputError, match="none of the 11 images of .* is readable and labelled"):
+        FerKD(0.25, 0.4, 0.9, 0.1).survey(store, labels)
+    labels[[3, 4]] = 0                          # 4 could not be read
+    assert FerKD(0.25, 0.4, 0.9, 0.1).survey(store, labels)[1:3] == (1, 1)

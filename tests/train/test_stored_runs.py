@@ -80,7 +80,8 @@ def test_the_survey_of_ferkd_is_shown_and_kept(run, stored, capsys):
 
 
 def test_a_list_beside_unlabelled_images_trains_from_labels_of_the_teacher(run, stored, tmp_path):
-    (tmp_path / "train.txt").write_text("".join(line.split()[0] + "\n" for line in (tmp_path / "train.txt").read_text().splitlines()))
+    lines = (tmp_path / "train.txt").read_text().splitlines()
+    (tmp_path / "train.txt").write_text("".join(line.split()[0] + "\n" for line in lines))
     assert latest_checkpoint(run()).step == 3
 
 
@@ -91,8 +92,9 @@ def test_two_processes_with_half_the_batch_equal_one_with_the_whole(run, stored,
     stored["DataLoader"]["Train"]["sampler"]["batch_size"] = 4
     stored["Global"].update(epochs=3, output_dir=str(tmp_path / "two"))
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(stored))
-    done = subprocess.run([sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir", tmp_path / "logs",
-                           ROOT / "tools" / "train.py", "-c", tmp_path / "run.yaml"], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-m", "paddle.distributed.launch", "--nproc_per_node", "2", "--log_dir",
+                           tmp_path / "logs", ROOT / "tools" / "train.py", "-c", tmp_path / "run.yaml"], capture_output=True,
+                          text=True, timeout=300)
     assert done.returncode == 0, "".join(file.read_text() for file in (tmp_path / "logs").glob("workerlog.*"))
     expected, found = (latest_checkpoint(folder) for folder in (one, tmp_path / "two"))
     assert expected.step == found.step == 6 + 3
