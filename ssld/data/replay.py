@@ -57,9 +57,12 @@ class ReplayDataset(ManifestDataset):
 
     def join(self, samples: Sequence[dict]) -> dict[str, np.ndarray]:
         """A batch of rows: crop 0 of each sample, then crop 1 of each, ..."""
-        crops = range(len(samples[0]["image"]))
-        return {name: np.stack([sample[name][crop] if np.ndim(value) else sample[name] for crop in crops for sample in samples])
-                for name, value in samples[0].items()}
+        crops, batch = range(len(samples[0]["image"])), {}
+        for name, first in samples[0].items():
+            values = [sample[name] for sample in samples]
+            of_crops = isinstance(first, list) or first.ndim        # what is not belongs to the image
+            batch[name] = np.stack([value[crop] if of_crops else value for crop in crops for value in values])
+        return batch
 
     def _fitted(self, crops: Crops, stored: tuple[int, int], found: tuple[int, int], row: int) -> Crops:
         """The crops in the pixels of the image as it is now."""

@@ -11,7 +11,7 @@ FOLDER = Path(__file__).parents[2] / "configs" / "Distillation" / "recipes"
 RECIPES = sorted(FOLDER.glob("*.yaml"))
 SHORT = {"train": {"Global.epochs": 1, "Global.iter_per_epoch": 1, "Optimizer.lr.warmup_epoch": 0,
                    "DataLoader.Train.sampler.batch_size": 4},
-         "expand": {"Select.k": 2, "Select.count": 3}, "eval": {}}
+         "soft-labels": {"SoftLabels.crops": 4}, "expand": {"Select.k": 2, "Select.count": 3}, "eval": {}}
 
 
 @pytest.mark.parametrize("file", RECIPES, ids=lambda file: file.stem)
@@ -27,6 +27,8 @@ def test_a_shipped_recipe_runs(file, tmp_path, monkeypatch, make_list):
     monkeypatch.chdir(tmp_path)
     for name, count in (("labelled_list", 12), ("train_list", 16), ("val_list", 8)):
         make_list(tmp_path / "dataset" / "cifar10", name, count, 10, 32)
+    lists = tmp_path / "dataset" / "cifar10"
+    (lists / "all_list.txt").write_text((lists / "train_list.txt").read_text())
     for folder in ("cifar10", "cifar10_spoilt"):
         make_list(tmp_path / "dataset" / folder, "pool_list", 20, 10, 32, labelled=False)
     (tmp_path / "dataset" / "cifar10_spoilt" / "pool_list.txt").write_text(
