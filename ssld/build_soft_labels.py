@@ -29,7 +29,7 @@ from .softlabels.store import Store
 from .softlabels.writer import StoreWriter
 from .train.parallel import together
 
-SECTION, CONFIG = "SoftLabels", "config.yaml"
+SECTION, CONFIG, FOLDER = "SoftLabels", "config.yaml", "soft_labels"
 _K = 5
 _GB = 1e9
 
@@ -79,10 +79,11 @@ def _options(config: Config) -> tuple[SoftLabelOptions, Path]:
         options = SoftLabelOptions(**given)
     teacher = config.section("Arch").get("teacher")
     path = teacher.get("path") if isinstance(teacher, Mapping) else None
-    output = options.output or path or config.section("Global").get("output_dir")
+    run = config.section("Global").get("output_dir")
+    output = options.output or path or (run and Path(run) / FOLDER)
     if not output:
         raise InputError(f"{where} needs the option 'output', the folder of the store, unless Arch.teacher.path or "
-                         "Global.output_dir names one.")
+                         "Global.output_dir says where to write.")
     return options, Path(output)
 
 

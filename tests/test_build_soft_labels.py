@@ -69,7 +69,7 @@ def test_a_store_says_how_it_came_about(settings, tmp_path):
 
 def test_the_store_goes_where_training_reads_it_or_where_the_config_writes(settings, tmp_path):
     settings["SoftLabels"].pop("output")
-    assert generate(settings).folder == tmp_path / "run"
+    assert generate(settings).folder == tmp_path / "run" / "soft_labels"
     settings["Arch"]["teacher"].update(source="stored", path=str(tmp_path / "labels"), crops_per_image=4)
     assert generate(settings).folder == tmp_path / "labels"
     settings["Arch"]["teacher"].pop("path")

@@ -23,7 +23,6 @@ from .crops import Crops
 from .ensemble import Ensemble
 from .rendezvous import Rendezvous, rendezvous
 from .shard_writer import PROGRESS
-from .store import Store
 from .writer import StoreWriter
 
 
@@ -143,9 +142,10 @@ class _Run:
             shard.close()
 
     def finish(self) -> None:
-        """Make it a store, and judge the unreadable images of all processes and earlier runs together."""
+        """Judge the unreadable images of all processes and earlier runs together, and make it a store."""
+        for shard in self.writer.all_shards():
+            self._take_note(shard.first, np.array(shard.lists["readable"], bool))
         self.writer.finish()
-        self._take_note(0, Store(self.writer.folder).images.readable)
 
     def _take_note(self, first: int, readable: np.ndarray) -> None:
         for place in self.unreadable.update(first + np.flatnonzero(~readable)):

@@ -17,7 +17,8 @@ class SoftLabelOptions:
     """How a store of soft labels is made.
 
     Attributes:
-        output: folder of the store; default: Arch.teacher.path, from which training reads it, or Global.output_dir.
+        output: folder of the store; default: Arch.teacher.path, from which training reads it, else soft_labels in
+            Global.output_dir.
         crops: of each image.
         kind: hard, smoothing, marginal_smoothing, marginal_renorm or full; see ssld.softlabels.codec.
         k: classes kept by the marginal kinds, by default 5.

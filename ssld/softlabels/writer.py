@@ -52,7 +52,7 @@ class StoreWriter:
 
     def shards(self, rank: int = 0, world: int = 1) -> list[ShardWriter]:
         """The shards of a process that are not whole yet: of every `world`-th, so that no two processes have the same."""
-        return [shard for shard in self._all()[rank::world] if shard.entry() is None]
+        return [shard for shard in self.all_shards()[rank::world] if shard.entry() is None]
 
     def finish(self) -> None:
         """Make it a store; for the main process, once all shards are closed.
@@ -60,7 +60,7 @@ class StoreWriter:
         Raises:
             InputError: a shard is not whole.
         """
-        shards = self._all()
+        shards = self.all_shards()
         entries = [shard.entry() for shard in shards]
         if None in entries:
             raise InputError(f"{shards[entries.index(None)].target} is not whole. Start the same command again; it goes on "
@@ -70,7 +70,8 @@ class StoreWriter:
         ImageTable(self.images.path, width, height, self.images.label, readable).write(self.folder / TABLE)
         write_json(self.folder / META, {**self.plan, "table": facts_of(self.folder / TABLE), "shards": entries})
 
-    def _all(self) -> list[ShardWriter]:
+    def all_shards(self) -> list[ShardWriter]:
+        """The shards of all processes, whole or not."""
         return [ShardWriter(self.folder, number, first, min(first + self.shard_images, len(self.images)), self.codec.dtype,
                             self.crops) for number, first in enumerate(range(0, len(self.images), self.shard_images))]
 
