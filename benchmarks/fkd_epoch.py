@@ -29,6 +29,7 @@ from dedup.files import write_json
 from ssld.data.dataset import ManifestDataset, Visit
 from ssld.data.replay import ReplayDataset
 from ssld.data.transforms import build_transforms
+from ssld.device import keep_memory
 from ssld.distiller import Distiller, Term
 from ssld.methods.ce import CELoss
 from ssld.methods.soft_ce import SoftCELoss
@@ -107,6 +108,7 @@ def main() -> None:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     cv2.setNumThreads(1)
     paddle.base.core.set_num_threads(1)
+    keep_memory()                                           # as a run does
     images, result = jpeg_list(args.images), {}
     with tempfile.TemporaryDirectory() as scratch:
         store = random_store(images, Path(scratch) / "store", 64)

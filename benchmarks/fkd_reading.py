@@ -27,6 +27,7 @@ from ssld.data import decode
 from ssld.data.dataset import ManifestDataset, Visit
 from ssld.data.replay import ReplayDataset
 from ssld.data.transforms import build_transforms
+from ssld.device import keep_memory
 from ssld.softlabels.labels import StoredLabels
 
 BATCH, CROPS, MS = 64, 64, (1, 2, 4, 8)
@@ -59,6 +60,7 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=6, help="of each alternative in a round")
     args = parser.parse_args()
     cv2.setNumThreads(1)
+    keep_memory()                                           # as a run does
     images = jpeg_list(args.images)
     with tempfile.TemporaryDirectory() as scratch:
         store = random_store(images, Path(scratch) / "store", CROPS)

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import os
+import platform
+import subprocess
+import sys
 
 import paddle
 import pytest
@@ -48,3 +51,21 @@ def test_a_worker_that_is_to_have_one_thread_has_one(monkeypatch):
 def test_a_process_alone_is_the_main_one_and_waits_for_nobody():
     assert (device.rank(), device.world_size(), device.is_main()) == (0, 1, True)
     device.wait_for_all()
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc gives memory back so eagerly")
+def test_memory_that_is_freed_comes_again_without_new_pages():
+    script = """
+import resource, numpy as np
+from ssld.device import keep_memory
+
+def faults():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(5):
+        np.ones(10_000_000)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+faults(); given_back = faults(); keep_memory(); faults(); print(given_back, faults())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    given_back, kept = map(int, done.stdout.split()[-2:])
+    assert kept * 20 < given_back
