@@ -1,6 +1,7 @@
 """What several test files share: oracles, tiny pictures, and the settings of a tiny run."""
 from __future__ import annotations
 
+import copy
 import importlib.util
 from pathlib import Path
 
@@ -56,6 +57,21 @@ def settings_of():
                 "DataLoader": {"Train": loader("train", [{"RandCropImage": {"size": 16}}, "RandFlipImage"]),
                                "Eval": loader("val", [])}}
     return settings
+
+
+@pytest.fixture(scope="session")
+def changed():
+    """changed(settings, {"Global.epochs": 2}) is a copy of nested settings with some of them changed; None removes one."""
+    def changed(settings: dict, changes=()) -> dict:
+        settings = copy.deepcopy(settings)
+        for key, value in dict(changes).items():
+            place = settings
+            *parents, last = key.split(".")
+            for part in parents:
+                place = place.setdefault(part, {})
+            place[last] = value
+        return settings
+    return changed
 
 
 @pytest.fixture

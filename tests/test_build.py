@@ -16,18 +16,9 @@ from ssld.teachers.record import TeacherRecord
 
 
 @pytest.fixture
-def trainer_of(tiny):
+def trainer_of(tiny, changed):
     """Builds the trainer of the tiny run after changes such as {"Global.epochs": 2}; None removes a setting."""
-    def make(changes=(), data=tiny):
-        data = copy.deepcopy(data)
-        for key, value in dict(changes).items():
-            place = data
-            *parents, last = key.split(".")
-            for part in parents:
-                place = place.setdefault(part, {})
-            place[last] = value
-        return build.build_trainer(Config(data, "run.yaml"))
-    return make
+    return lambda changes=(), data=tiny: build.build_trainer(Config(changed(data, changes), "run.yaml"))
 
 
 @pytest.fixture

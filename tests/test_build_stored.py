@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import copy
 import json
 
 import numpy as np
@@ -14,18 +13,9 @@ from ssld.models.zoo import build_network
 
 
 @pytest.fixture
-def trainer_of(stored):
+def trainer_of(stored, changed):
     """Builds the trainer after changes such as {"Global.epochs": 2}."""
-    def make(changes=()):
-        data = copy.deepcopy(stored)
-        for key, value in dict(changes).items():
-            place = data
-            *parents, last = key.split(".")
-            for part in parents:
-                place = place.setdefault(part, {})
-            place[last] = value
-        return build.build_trainer(Config(data, "run.yaml"))
-    return make
+    return lambda changes=(): build.build_trainer(Config(changed(stored, changes), "run.yaml"))
 
 
 def test_one_line_replaces_the_live_teacher(trainer_of, stored, tmp_path):
