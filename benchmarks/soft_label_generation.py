@@ -132,7 +132,7 @@ def main() -> None:
     figures = measure(given.folder, given)
     print(json.dumps(figures, indent=1))
     if given.out:
-        write_json(given.out, {"command": " ".join(sys.argv), **figures})
+        write_json(given.out, {"images_per_round": given.images, "rounds": given.rounds, **figures})
 
 
 if __name__ == "__main__":
