@@ -22,7 +22,8 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(tiny, run, stop_at
 
 
 def test_losses_weights_averages_and_accuracy_are_those_of_an_eager_run(tiny, run):
-    tiny["Optimizer"]["lr"]["learning_rate"] = 0.02         # batches of 8 pictures: rounding grows with the rate, step by step
+    # at 0.05 the runs agree to 5e-7 for four steps; then a sum within rounding of 0 meets a ReLU, whose gradient jumps
+    tiny["Optimizer"]["lr"]["learning_rate"] = 0.02
     eager = run("eager", **OPTIONS)
     tiny["Arch"]["student"]["engine"] = "onednn"
     fast = run("fast", **OPTIONS)
