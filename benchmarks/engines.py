@@ -1,4 +1,5 @@
 """How much faster a frozen network runs through paddle.inference with oneDNN than eagerly, and how far the answers agree.
+ResNets also as an ONNX file through ONNX Runtime (pip install .[onnx] onnx), where that is installed.
 
     python benchmarks/engines.py --out benchmarks/results/engines.json
 
@@ -9,8 +10,11 @@ pictures in memory, which also set the batch-norm statistics. Whole training ste
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import statistics
+import tempfile
 import time
+from pathlib import Path
 
 import paddle
 from step import ENGINES, processor
@@ -49,10 +53,23 @@ def network_of(name: str, size: int):
     return network
 
 
+def onnx_engine(network):
+    """The same network in evaluation mode as an ONNX file."""
+    from onnx_resnet import write_resnet
+
+    from ssld.teachers.onnx import OnnxEngine
+
+    with tempfile.TemporaryDirectory() as folder:
+        write_resnet(network, Path(folder) / "network.onnx")
+        return OnnxEngine(Path(folder) / "network.onnx", network.class_num)
+
+
 def run_network(name: str, size: int, batch_size: int, names: list[str], rounds: int) -> dict:
     """Forward passes of one network by each engine."""
     network, image = network_of(name, size), paddle.randn([batch_size, 3, size, size])
     engines = {engine: ENGINES[engine](network) for engine in names}
+    if name.startswith("ResNet") and all(map(importlib.util.find_spec, ("onnx", "onnxruntime"))):
+        engines["onnx"] = onnx_engine(network)
     found = measure({engine: lambda run=run: run(image) for engine, run in engines.items()}, rounds)
     for engine, run in engines.items():
         found[engine].update(

@@ -59,7 +59,7 @@ def build_terms(config: Config) -> list[Term]:
             raise InputError(f"{where}: expected one loss such as 'JSDivLoss: {{weight: 1.0}}', found {entry!r}.")
         (name, options), = entry.items()
         options = options_of(options, f"{where}.{name}")
-        weighting = {key: options.pop(key) for key in ("weight", "warmup_epochs") if key in options}
+        weighting = {key: options.pop(key) for key in ("weight", "warmup_epochs", "warmup_by_epoch") if key in options}
         method = METHODS.build(name, options, where, class_num=class_num)
         with located(f"{where}.{name}"):
             terms.append(Term(method, **weighting))
@@ -139,6 +139,9 @@ def build_trainer(config: Config) -> Trainer:
     _check_lists(config, model, loader.dataset, measure.dataset if measure else None)
     if settings.fix_resolution:
         build_fix_stage.check(config, model, loader.dataset)
+    if any("features" in term.method.needs for term in model.terms):
+        with located(config.file):
+            model.attach(loader.dataset.image_size(), loader.dataset.manifest.label, settings.seed)
     if settings.fix_resolution and settings.cache_features:
         model, loader, measure = build_fix_stage.on_features(config, settings, model, loader, measure,
                                                              partial(evaluator, config))

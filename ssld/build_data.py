@@ -8,11 +8,15 @@ from .config import Config
 from .data.dataset import DATASETS, ImageNetDataset
 from .data.loader import Loader, MixingLoader, StepSampler
 from .data.mix import build_mix
+from .data.repeated import RASampler
 from .device import rank, world_size
 from .errors import InputError, located
-from .registry import check_arguments, check_keys, options_of
+from .registry import check_arguments, check_keys, nearest, options_of
 from .train.evaluate import Evaluation, evaluate
 from .train.settings import Settings
+
+_PLAIN = "DistributedBatchSampler"
+_SAMPLERS = {_PLAIN: StepSampler, "RASampler": RASampler}
 
 
 def build_dataset(config: Config, mode: str, seed: int = 0) -> ImageNetDataset:
@@ -28,10 +32,10 @@ def build_dataset(config: Config, mode: str, seed: int = 0) -> ImageNetDataset:
 def build_train_loader(config: Config, settings: Settings) -> Loader:
     """DataLoader.Train: images of the list, in batches by step."""
     dataset = build_dataset(config, "Train", settings.seed)
-    sampler = sampler_options(config, "Train")
+    kind, options = _sampler(config, "Train")
     loading = loading_options(config, "Train")
     with located(f"{config.where('DataLoader', 'Train')}: {dataset.manifest.source}"):
-        steps = StepSampler(len(dataset), seed=settings.seed, rank=rank(), world=world_size(), **sampler)
+        steps = kind(len(dataset), seed=settings.seed, rank=rank(), world=world_size(), **options)
     return Loader(dataset, steps, **loading)
 
 
@@ -71,14 +75,32 @@ def loader_section(config: Config, mode: str) -> Mapping:
 
 
 def sampler_options(config: Config, mode: str) -> dict:
-    """DataLoader.*.sampler: batch_size (per process), shuffle, drop_last."""
+    """DataLoader.*.sampler, of which each image is seen once a pass: batch_size (per process), shuffle, drop_last.
+
+    Raises:
+        InputError: another sampler, or a wrong option.
+    """
+    kind, options = _sampler(config, mode)
+    if kind is not StepSampler:
+        raise InputError(f"{config.where('DataLoader', mode, 'sampler')}: {kind.__name__} is for training on images as they "
+                         f"come, not here. Use {_PLAIN}.")
+    return options
+
+
+def batch_size_of(config: Config, mode: str) -> int:
+    """Images per process and step."""
+    return _sampler(config, mode)[1]["batch_size"]
+
+
+def _sampler(config: Config, mode: str) -> tuple[type[StepSampler], dict]:
+    """What DataLoader.*.sampler names, and its options."""
     where = config.where("DataLoader", mode, "sampler")
     options = options_of(loader_section(config, mode).get("sampler"), where)
-    name = options.pop("name", "DistributedBatchSampler")
-    if name != "DistributedBatchSampler":
-        raise InputError(f"{where}: there is no sampler '{name}'. Known: DistributedBatchSampler.")
-    check_arguments(StepSampler, options, where, injected=["size", "seed", "rank", "world"])
-    return options
+    name = options.pop("name", _PLAIN)
+    if name not in _SAMPLERS:
+        raise InputError(f"{where}: there is no sampler '{name}'. {nearest(name, _SAMPLERS)}")
+    check_arguments(_SAMPLERS[name], options, where, injected=["size", "seed", "rank", "world"])
+    return _SAMPLERS[name], options
 
 
 def loading_options(config: Config, mode: str) -> dict:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from .build_data import build_dataset, evaluator, has_evaluation, loader_section
 from .build_networks import VIEW_KEYS
+from .build_onnx import is_onnx
 from .build_teacher import build_teacher, check_teacher
 from .config import Config
 from .errors import InputError, located
@@ -41,7 +42,7 @@ def build_teachers(config: Config) -> list[Teacher]:
     """
     parts = _parts(config)
     views = [_view(part) for part in parts]             # refused before any weights are read
-    return [Teacher(part, build_teacher(part), view) for part, view in zip(parts, views)]
+    return [Teacher(part, build_teacher(part, own_view=True), view) for part, view in zip(parts, views)]
 
 
 def build_ensemble(config: Config, teachers: Sequence[Teacher], temperature: float) -> Ensemble:
@@ -105,7 +106,7 @@ def _part(config: Config, teacher, file: str) -> Config:
     """The config of a run with one teacher, in whose view the evaluation list is seen."""
     part = Config({**config.data, "Arch": {"teacher": teacher}}, file)
     where = part.where("Arch", "teacher")
-    if not isinstance(teacher, Mapping) or "name" not in teacher:
+    if not isinstance(teacher, Mapping) or not ("name" in teacher or is_onnx(part)):
         raise InputError(f"{where} must be a network: {{name: ..., class_num: ..., pretrained: ..., size: ...}}.")
     if teacher.get("engine") == "onednn_bf16":
         raise InputError(f"{where}: soft labels are computed in float32; onednn_bf16 is for a teacher in `ssld train`, where "
@@ -113,7 +114,7 @@ def _part(config: Config, teacher, file: str) -> Config:
     if teacher.get("batch_norm", "running") != "running":
         raise InputError(f"{where}: batch_norm {teacher['batch_norm']!r} would make a label depend on the other crops of its "
                          "batch. Use batch_norm: running.")
-    part.data["Arch"] = {"teacher": {**teacher, "source": "live"}}
+    part.data["Arch"] = {"teacher": {**teacher, "source": "onnx" if is_onnx(part) else "live"}}
     if has_evaluation(config):
         mode = dict(loader_section(config, "Eval"))
         mode["dataset"] = {**(mode.get("dataset") or {}), "transform_ops": _view(part).evaluation_ops()}

@@ -18,6 +18,7 @@ from dedup.workers.executors import open_executor
 from . import device
 from .build import build_settings
 from .build_networks import build_frozen_network
+from .build_onnx import build_onnx_engine, is_onnx, onnx_digest
 from .config import Config
 from .curation.columns import ABSENT, Scores
 from .curation.duplicates import read_fates, remove_duplicates, source_of
@@ -195,9 +196,13 @@ def _plan(config: Config, own: Mapping) -> dict:
     if teacher.get("engine") == "onednn_bf16":
         raise InputError(f"{config.where('Arch', 'teacher')}: scores are computed in float32; onednn_bf16 is for a teacher in "
                          "`ssld train`, where it is compared with float32 first. Use engine: auto.")
-    weights = sha256_file(f"{teacher['program']}.pdiparams") if "program" in teacher else fingerprint(
-        build_frozen_network(config).state_dict())
-    network = {key: teacher.get(key) for key in ("name", "program", "outputs", "class_num")}
+    if is_onnx(config):
+        _refuse_features(config, bool(own["features"]))
+        weights, network = onnx_digest(build_onnx_engine(config, own_view=True).file), teacher
+    else:
+        weights = sha256_file(f"{teacher['program']}.pdiparams") if "program" in teacher else fingerprint(
+            build_frozen_network(config).state_dict())
+        network = {key: teacher.get(key) for key in ("name", "program", "outputs", "class_num")}
     return {"weights": weights, "network": network, "transform_ops": own.get("transform_ops"),
             "engine": teacher.get("engine", "auto"), "features": bool(own["features"])}
 
@@ -212,6 +217,8 @@ def _open_scorer(settings: str, file: str, features: bool) -> Scorer:
     if "program" in teacher:
         check_arguments(_program_options, teacher, config.where("Arch", "teacher"))
         return Scorer(transform, ProgramEngine(teacher["program"], teacher.get("outputs", "logits")), teacher["class_num"])
+    if is_onnx(config):
+        return Scorer(transform, build_onnx_engine(config, own_view=True), teacher["class_num"])
     network = build_frozen_network(config)
     if features:
         network = WithFeatures(network)
@@ -225,11 +232,17 @@ def teacher_embedding(config: Config) -> TeacherEmbedding:
         InputError: the teacher is an exported program, whose features are not known.
     """
     teacher = config.section("Arch")["teacher"]
-    if "program" in teacher:
-        raise InputError(f"{config.where('Arch', 'teacher')}: features are wanted, but the exported program "
-                         f"{teacher['program']} gives none. Name the network and its weights instead.")
+    _refuse_features(config, "program" in teacher or is_onnx(config))
     network = partial(_frozen_network, json.dumps(config.data), config.file)
     return TeacherEmbedding(network, _evaluation_view(config), teacher.get("engine", "auto"))
+
+
+def _refuse_features(config: Config, wanted: bool) -> None:
+    """Raise InputError where features are wanted of a teacher that is a file of another framework, or an exported program."""
+    teacher = config.section("Arch")["teacher"]
+    if wanted:
+        raise InputError(f"{config.where('Arch', 'teacher')}: features are wanted, but the exported program "
+                         f"{teacher.get('program', teacher.get('path'))} gives none. Name the network and its weights instead.")
 
 
 def _frozen_network(settings: str, file: str):

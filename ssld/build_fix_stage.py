@@ -10,7 +10,7 @@ from dedup.images import size_in_bytes
 
 from . import __version__
 from .config import Config
-from .data.dataset import ImageNetDataset, Visit
+from .data.dataset import ImageNetDataset
 from .data.loader import Loader
 from .data.manifest import Manifest
 from .distiller import Distiller
@@ -30,7 +30,7 @@ def check(config: Config, model: Distiller, train: ImageNetDataset) -> None:
     """What must hold for a Fix stage; see ssld.train.fix_stage."""
     ops = [_ops(config, mode) for mode in ("Train", "Eval")]
     with located(config.file):
-        check_fix_stage(model.student, model.frozen, *ops, _size(train))
+        check_fix_stage(model.student, model.frozen, *ops, train.image_size())
 
 
 def on_features(config: Config, settings: Settings, model: Distiller, loader: Loader, measure: Callable,
@@ -90,7 +90,7 @@ def _cache(config: Config, settings: Settings, mode: str, dataset: ImageNetDatas
     workers = (config.section("DataLoader")[mode].get("loader") or {}).get("num_workers", 0)
     return RowCache(Path(settings.output_dir) / FOLDER / mode.lower(), dataset, made_of,
                     widths_of(model.student, model.frozen, teacher),
-                    lambda: Answers(model.student, teacher, _size(dataset), settings.features_engine), batch_size, workers)
+                    lambda: Answers(model.student, teacher, dataset.image_size(), settings.features_engine), batch_size, workers)
 
 
 def _images(manifest: Manifest) -> str:
@@ -107,11 +107,6 @@ def _ops(config: Config, mode: str) -> list:
         raise InputError(f"{config.where('DataLoader')} needs '{mode}': fix_resolution trains with the preprocessing of the "
                          "evaluation.")
     return section["dataset"]["transform_ops"]
-
-
-def _size(dataset: ImageNetDataset) -> tuple[int, int]:
-    """Height and width of the first image that can be read, pixels."""
-    return tuple(dataset[Visit(0, 0)]["image"].shape[1:])
 
 
 def _sha256(value) -> str:

@@ -14,6 +14,7 @@ from .models.zoo import build_network, find_builder, published_weights
 from .optim.param_groups import apply_lr_multipliers
 from .registry import check_keys
 
+SOURCES = ("live", "stored", "onnx")                             # of a teacher's answers
 VIEW_KEYS = ("size", "interpolation", "mean", "std")            # how a teacher sees crops when it labels them
 STORED_KEYS = ("source", "path", "crops_per_image", "policy", "kind", "k", "one_crop_epochs", "tail", "tail_ahead", "ferkd")
 _HOW_IT_RUNS = ("engine", "batch_norm", "min_top1")

@@ -13,6 +13,7 @@ from . import __version__, device
 from .build import SECTIONS, build_settings
 from .build_data import loader_section
 from .build_ensemble import Teacher, build_ensemble, build_teachers, facts_of_teachers, measure_teachers
+from .build_onnx import is_onnx
 from .config import Config
 from .data.dataset import ImageNetDataset, ManifestDataset, UnreadableImages
 from .data.manifest import Manifest, missing_files
@@ -78,7 +79,7 @@ def _options(config: Config) -> tuple[SoftLabelOptions, Path]:
     with located(where):
         options = SoftLabelOptions(**given)
     teacher = config.section("Arch").get("teacher")
-    path = teacher.get("path") if isinstance(teacher, Mapping) else None
+    path = teacher.get("path") if isinstance(teacher, Mapping) and not is_onnx(config) else None
     run = config.section("Global").get("output_dir")
     output = options.output or path or (run and Path(run) / FOLDER)
     if not output:

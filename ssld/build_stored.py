@@ -11,7 +11,7 @@ import numpy as np
 from dedup.lists import UNLABELLED
 
 from .build_data import build_dataset, loading_options, sampler_options
-from .build_networks import STORED_KEYS, check_live_keys, network_options
+from .build_networks import SOURCES, STORED_KEYS, check_live_keys, network_options
 from .checks import one_of, positive_int
 from .config import Config
 from .data.dataset import ManifestDataset
@@ -66,7 +66,7 @@ class StoredOptions:
 def is_stored(config: Config) -> bool:
     """Whether the teacher is a store of soft labels."""
     section = config.section("Arch").get("teacher") or {}
-    return one_of(config.where("Arch", "teacher", "source"), section.get("source", "live"), ("live", "stored")) == "stored"
+    return one_of(config.where("Arch", "teacher", "source"), section.get("source", "live"), SOURCES) == "stored"
 
 
 def build_stored_teacher(config: Config) -> StoredTeacher:

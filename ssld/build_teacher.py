@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from dedup.files import sha256_file
 
-from .build_data import build_dataset, loader_section, loading_options, sampler_options
+from .build_data import batch_size_of, build_dataset, loader_section, loading_options
 from .build_networks import frozen_network, network_options
+from .build_onnx import build_onnx_teacher, is_onnx, onnx_options
 from .build_stored import build_stored_teacher, is_stored
 from .checks import fraction
 from .config import Config
@@ -23,17 +24,24 @@ from .train.evaluate import Evaluation
 _SURELY_ABOVE_CHANCE = 0.75      # with two or three classes, twice chance says nothing
 
 
-def build_teacher(config: Config) -> LiveTeacher | StoredTeacher | None:
+def build_teacher(config: Config, own_view: bool = False) -> LiveTeacher | StoredTeacher | None:
     """Arch.teacher: a frozen network as a teacher, or a store of its labels; None when the section is absent or null.
 
-    Keys: source: live (the default) or stored; live: name, class_num, pretrained (as for the student), engine, batch_norm,
-    min_top1, and whatever the backbone takes; stored: see ssld.build_stored. Keys of the other kind say nothing.
+    Keys: source: live (the default), onnx or stored; live: name, class_num, pretrained (as for the student), engine,
+    batch_norm, min_top1, and whatever the backbone takes; onnx: see ssld.build_onnx; stored: see ssld.build_stored, keys of a
+    live teacher say nothing then.
+
+    Args:
+        config: of a run.
+        own_view: the images that will come are the teacher's own view already.
     """
     section = config.section("Arch").get("teacher")
     if not section:
         return None
     if is_stored(config):
         return build_stored_teacher(config)
+    if is_onnx(config):
+        return build_onnx_teacher(config, own_view)
     engine, batch_norm = section.get("engine", "auto"), section.get("batch_norm", "running")
     network, file = frozen_network(config)
     identity = TeacherIdentity(section["name"], section["class_num"], str(file), sha256_file(file), engine, batch_norm)
@@ -77,8 +85,9 @@ def _judge_teacher(config: Config, top1: float) -> None:
     options, where = config.section("Arch")["teacher"], config.where("Arch", "teacher")
     least, classes = options.get("min_top1"), options["class_num"]
     if least is not None and top1 < least:
-        raise InputError(f"{where}: the teacher reaches top-1 {top1:.4f}, less than min_top1 {least}. Are "
-                         f"{options['pretrained']} the right weights, and is the list in their class order?")
+        file = options["path" if is_onnx(config) else "pretrained"]
+        raise InputError(f"{where}: the teacher reaches top-1 {top1:.4f}, less than min_top1 {least}. Is {file} the right "
+                         "file, and is the list in its class order?")
     if top1 < min(2 / classes, _SURELY_ABOVE_CHANCE) and is_main():
         print(f"warning: top-1 {top1:.4f} is hardly above chance (1/{classes}). Check the teacher's weights and the order "
               "of the classes in the list; Arch.teacher.min_top1 makes this an error.", file=sys.stderr)
@@ -86,7 +95,7 @@ def _judge_teacher(config: Config, top1: float) -> None:
 
 def _agreement(config: Config, engine: BFloat16Engine, record: TeacherRecord) -> Agreement:
     """How far bfloat16 agrees with float32 on images of the training list."""
-    seed, batch_size = config.section("Global").get("seed", 0), sampler_options(config, "Train")["batch_size"]
+    seed, batch_size = config.section("Global").get("seed", 0), batch_size_of(config, "Train")
 
     def measure() -> dict:
         images = spread_images(build_dataset(config, "Train", seed), batch_size,
@@ -104,7 +113,8 @@ def _origin(config: Config, mode: str) -> dict:
 
 def check_class_num(config: Config) -> None:
     """Refuse a teacher whose classes are not the student's."""
-    student, teacher = (network_options(config, part) for part in ("student", "teacher"))
+    student = network_options(config, "student")
+    teacher = vars(onnx_options(config)) if is_onnx(config) else network_options(config, "teacher")
     if student["class_num"] != teacher["class_num"]:
         raise InputError(f"{config.where('Arch')}: student and teacher disagree on the number of classes: {student['name']} "
                          f"has class_num {student['class_num']}, {teacher['name']} has {teacher['class_num']}. Set both to "

@@ -1,16 +1,19 @@
 """Distiller: a student, perhaps a teacher, and the loss terms between them."""
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import paddle
 from paddle import Tensor, nn
 
-from .checks import not_negative
-from .errors import InputError
-from .methods.base import FROM_TEACHER, METHODS, Method
+from .checks import not_negative, one_of
+from .errors import InputError, located
+from .methods.base import FROM_TEACHER, METHODS, Method, Site
 from .models.freeze import Frozen
+from .models.tap import Taps
 from .outputs import Batch, Losses, Outputs
 from .teachers.base import Teacher
 
@@ -23,19 +26,25 @@ class Term:
         method: the loss term.
         weight: factor, >= 0; always applied, also to a single term.
         warmup_epochs: the weight grows linearly from 0 over so many epochs.
+        warmup_by_epoch: it grows at the beginning of each epoch, and stands still during it.
     """
 
     method: Method
     weight: float = 1.0
     warmup_epochs: float = 0
+    warmup_by_epoch: bool = False
 
     def __post_init__(self):
         not_negative("weight", self.weight)
         not_negative("warmup_epochs", self.warmup_epochs)
+        one_of("warmup_by_epoch", self.warmup_by_epoch, (True, False))
 
     def weight_at(self, epoch: float) -> float:
         """The factor at a (fractional) epoch, counted from 0."""
-        return self.weight * (min(epoch / self.warmup_epochs, 1.0) if self.warmup_epochs else 1.0)
+        if not self.warmup_epochs:
+            return self.weight
+        done = math.floor(epoch) if self.warmup_by_epoch else epoch
+        return self.weight * min(done / self.warmup_epochs, 1.0)
 
 
 class Distiller(nn.Layer):
@@ -66,6 +75,7 @@ class Distiller(nn.Layer):
         self.terms = list(terms)
         self.names = _names(terms)
         self.frozen = frozen
+        self.taps: Taps | None = None
         self.epoch = 0.0                    # set by the trainer, read by warm-ups
 
     def forward(self, batch: Batch) -> Losses:
@@ -80,15 +90,43 @@ class Distiller(nn.Layer):
         total = sum(term.weight_at(self.epoch) * part for term, part in zip(self.terms, parts.values()))
         return Losses(total, parts, student.logits, self._minima(teacher, batch))
 
+    def attach(self, size: tuple[int, int], labels: np.ndarray, seed: int = 0) -> None:
+        """Show the features that the methods read, and let them make the layers that depend on these.
+
+        To be called once, before the optimizer is made; needless where no method reads features.
+
+        Args:
+            size: height and width of an image, pixels.
+            labels: int64 [N], of the training list; -1 = unlabelled.
+            seed: of the run.
+
+        Raises:
+            InputError: a feature that a network does not have.
+        """
+        student, teacher = (sorted({name for method in self.methods for name in getattr(method, f"{part}_taps")})
+                            for part in ("student", "teacher"))
+        if student:
+            self.taps = Taps(self.student, student, size)
+        shapes = self.teacher.show(teacher, size) if teacher else {}
+        for name, method in zip(self.names, self.methods):
+            with located(name):
+                method.attach(Site(self.taps.shapes if self.taps else {}, shapes, labels, seed))
+
     def ask_student(self, batch: Batch) -> Outputs:
-        """What the student says about a batch."""
-        return Outputs(self.student(batch["image"]))
+        """What the student says about a batch; a network with more to say than logits answers with Outputs itself."""
+        answer, features = self.taps(batch["image"]) if self.taps else (self.student(batch["image"]), {})
+        return answer._replace(features=features) if isinstance(answer, Outputs) else Outputs(answer, features)
 
     @paddle.no_grad()
     def _minima(self, teacher: Outputs | None, batch: Batch) -> dict[str, Tensor]:
         """The least values of the losses that have one above 0."""
         least = {name: term.method.minimum(teacher, batch) for name, term in zip(self.names, self.terms)}
         return {name: value for name, value in least.items() if value is not None}
+
+    def diagnostics(self) -> dict[str, float]:
+        """What the methods have to say about their own layers, for the log: "VkDLoss/figure" -> value."""
+        return {f"{name}/{figure}": value for name, method in zip(self.names, self.methods)
+                for figure, value in method.diagnostics().items()}
 
     def train(self):
         """Training mode, except for the frozen part of the student."""

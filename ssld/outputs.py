@@ -19,6 +19,7 @@ import paddle
 from paddle import Tensor
 
 Batch = dict            # dict[str, Tensor], the keys are listed above
+DISTILLATION_LOGITS = "distillation_logits"     # key of Outputs.aux: [B, class_num] of a head that learns from the teacher alone
 
 
 class Outputs(NamedTuple):
@@ -27,7 +28,7 @@ class Outputs(NamedTuple):
     Attributes:
         logits: [B, class_num], defined up to a constant per row.
         features: tap name -> [B, C, H, W] or [B, N, D], as the layer gave it.
-        aux: what the model computed itself, such as a detector's own loss.
+        aux: what the model computed itself, such as a detector's own loss or the logits of a second head.
     """
 
     logits: Tensor

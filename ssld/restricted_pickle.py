@@ -20,7 +20,8 @@ _PLAIN_TYPE = re.compile(r"[biufcSU]\d{1,9}")           # of numbers and strings
 _MEMOS = frozenset({"PUT", "BINPUT", "LONG_BINPUT"})
 
 
-def unpickle(data: bytes, names: Mapping[tuple[str, str], Callable] | None = None) -> object:
+def unpickle(data: bytes, names: Mapping[tuple[str, str], Callable] | None = None,
+             outside: Callable[[object], object] | None = None) -> object:
     """What a pickle holds: arrays, numbers, strings, bytes, lists, tuples, dicts.
 
     What it takes is at most a few times the size of `data`, whatever sizes the file claims.
@@ -28,13 +29,14 @@ def unpickle(data: bytes, names: Mapping[tuple[str, str], Callable] | None = Non
     Args:
         data: the bytes of the pickle.
         names: (module, name) -> what it means, for names beyond those of numpy.
+        outside: what a reference to something outside the pickle means; without it there may be none.
 
     Raises:
         InputError: it asks for anything else; says for what.
         Exception: of nearly any class, where it is no pickle or not a whole one.
     """
     _check_memos(data)
-    return _Unpickler(data, names or {}).load()
+    return _Unpickler(data, names or {}, outside).load()
 
 
 class PickledArray(np.ndarray):
@@ -88,8 +90,9 @@ class _Type:
 
 
 class _Unpickler(pickle.Unpickler):
-    def __init__(self, data: bytes, names: Mapping[tuple[str, str], Callable]):
+    def __init__(self, data: bytes, names: Mapping[tuple[str, str], Callable], outside: Callable[[object], object] | None):
         super().__init__(io.BytesIO(data))
+        self.outside = outside
         self.names = {**_NAMES, ("_codecs", "encode"): Stand(_Encoder(len(data))), **names}
 
     def find_class(self, module: str, name: str):
@@ -100,7 +103,9 @@ class _Unpickler(pickle.Unpickler):
         return known
 
     def persistent_load(self, pid):
-        raise InputError("refused to load it: it refers to objects outside the file.")
+        if self.outside is None:
+            raise InputError("refused to load it: it refers to objects outside the file.")
+        return self.outside(pid)
 
 
 class _Encoder:

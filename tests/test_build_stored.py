@@ -68,6 +68,7 @@ def test_a_store_that_keeps_everything_serves_every_kind(trainer_of, tmp_path, m
     ({"Loss.Train": [{"MEALV2Discriminator": {"inputs": "logits"}}]},
      "MEALV2Discriminator needs teacher logits, but this teacher"),
     ({"Arch.teacher.ferkd": {"discard_below": 0.1}}, "ferkd needs the option"),
+    ({"DataLoader.Train.sampler.name": "RASampler"}, "RASampler is for training on images as they come, not here"),
     ({"DataLoader.Train.sampler.batch_size": 48, "DataLoader.Train.sampler.drop_last": True}, "fewer than one batch"),
     ({"Optimizer.lr.warmup_epoch": 3}, "warmup_epoch 3 is longer than the run of 1 epochs"),
 ])

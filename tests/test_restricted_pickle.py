@@ -55,6 +55,13 @@ def test_arrays_numbers_and_containers_come_back(protocol):
         assert found[1] == {"a": (1, "ü", None)}
 
 
+def test_what_lies_outside_has_the_meaning_that_is_given_and_no_other():
+    data = b"\x80\x02" + text("storage 3") + b"Q."
+    assert unpickle(data, outside=lambda reference: [reference]) == ["storage 3"]
+    with pytest.raises(InputError, match="it refers to objects outside the file"):
+        unpickle(data)
+
+
 def test_an_array_written_by_hand_comes_back():
     """So that the attacks below differ from an honest file in one thing each."""
     assert unpickle(built(float32(), ZEROS)).tolist() == [0, 0]

@@ -1,21 +1,17 @@
 """AutoAugment: pairs of image operations that a search found to help on ImageNet."""
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
-
-import cv2
-import numpy as np
-from PIL import Image, ImageEnhance
 
 from ..checks import fraction, one_of
 from ..errors import InputError
-from . import tones
+from .operations import OPERATIONS, Moving, Operation
 from .tones import Toned
 from .transforms import TRANSFORMS, Transform
 
 _STRONGEST = 9                  # levels run from 0 to 9
-_GREY = (128, 128, 128)         # for what a shifted or turned picture leaves open
+_MOVING = Moving()              # grey where a shifted or turned picture leaves something open, nearest pixels
 
 IMAGENET_POLICY = (             # sub-policies of (operation, probability, level)
     (("Posterize", 0.4, 8), ("Rotate", 0.6, 9)),
@@ -72,20 +68,29 @@ class AutoAugment(Transform):
 
     def __call__(self, image, rng):
         picture = Toned(image)
-        for operation, probability, magnitude in self.policy[rng.integers(len(self.policy))]:
-            if rng.random() < probability:
-                sign = -1 if operation.signed and rng.random() < 0.5 else 1
-                picture = operation.apply(picture, sign * magnitude)
+        for step in self.policy[rng.integers(len(self.policy))]:
+            if rng.random() < step.probability:
+                sign = -1 if step.range.signed and rng.random() < 0.5 else 1
+                picture = step.apply(picture, step.range.centre + sign * step.distance, _MOVING)
         return picture
 
 
-class _Operation(NamedTuple):
-    """What an operation does to a picture, its magnitude at levels 0 and 9, and whether its sign is drawn."""
+class _Range(NamedTuple):
+    """Distance of an operation's magnitude from `centre` at levels 0 and 9, and whether its sign is drawn."""
 
-    apply: Callable[[Toned, float], Toned]
     weakest: float = 0.0
     strongest: float = 0.0
+    centre: float = 0.0
     signed: bool = False
+
+
+class _Step(NamedTuple):
+    """An operation of a sub-policy, how likely it is applied, and its distance from the centre of its range."""
+
+    apply: Operation
+    probability: float
+    distance: float
+    range: _Range
 
 
 def _filled(value) -> Sequence:
@@ -96,70 +101,24 @@ def _filled(value) -> Sequence:
     return value
 
 
-def _step(entry) -> tuple[_Operation, float, float]:
-    """(operation, probability, magnitude) of a policy's [name, probability, level]."""
+def _step(entry) -> _Step:
+    """What a policy's [name, probability, level] means."""
     if not isinstance(entry, (list, tuple)) or len(entry) != 3:
         raise InputError(f"policy: expected [operation, probability, level], found {entry!r}.")
     name, probability, level = entry
-    operation = one_of("operation", name, _OPERATIONS)
+    range_ = one_of("operation", name, _RANGES)
     if level not in range(_STRONGEST + 1):
         raise InputError(f"policy: the level of {name} must be a whole number from 0 to {_STRONGEST}, not {level!r}.")
-    magnitude = operation.weakest + (operation.strongest - operation.weakest) * level / _STRONGEST
-    return operation, fraction(f"the probability of {name}", probability), magnitude
+    distance = range_.weakest + (range_.strongest - range_.weakest) * level / _STRONGEST
+    return _Step(OPERATIONS[name], fraction(f"the probability of {name}", probability), distance, range_)
 
 
-def _image(picture: Toned) -> Image.Image:
-    return Image.fromarray(np.asarray(picture))
-
-
-def _with_pillow(change: Callable[[Image.Image, float], Image.Image]) -> Callable[[Toned, float], Toned]:
-    return lambda picture, magnitude: Toned(np.asarray(change(_image(picture), magnitude)))
-
-
-def _affine(matrix: Callable[[float, int, int], Sequence[float]]) -> Callable[[Toned, float], Toned]:
-    """The picture whose point (x, y) shows (a x + b y + c, d x + e y + f) of the original.
-
-    Args:
-        matrix: magnitude, width and height to a, b, c, d, e, f.
-    """
-    return _with_pillow(lambda image, magnitude: image.transform(
-        image.size, Image.Transform.AFFINE, matrix(magnitude, *image.size), fillcolor=_GREY))
-
-
-def _table(values: Callable[[float], np.ndarray]) -> Callable[[Toned, float], Toned]:
-    """The picture after the same table for all three channels."""
-    return lambda picture, magnitude: picture.through(values(magnitude))
-
-
-def _tables(values: Callable[[np.ndarray], np.ndarray]) -> Callable[[Toned, float], Toned]:
-    """The picture after a table for each channel, made from the counts of its values."""
-    return lambda picture, _: picture.through(values(picture.counts()))
-
-
-def _sharpness(picture: Toned, gain: float) -> Toned:
-    image = np.asarray(picture)
-    smooth = cv2.filter2D(image, -1, _SMOOTH)
-    for edge in (np.s_[0], np.s_[-1], np.s_[:, 0], np.s_[:, -1]):       # as Pillow leaves them
-        smooth[edge] = image[edge]
-    return Toned(np.asarray(Image.blend(Image.fromarray(smooth), Image.fromarray(image), 1 + gain)))
-
-
-_SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], np.float32) / 13
 _LONGEST_SHIFT = 150 / 331      # of a side: the paper's 150 pixels, for its images of 331
-_OPERATIONS = {
-    "ShearX": _Operation(_affine(lambda slope, width, height: (1, slope, 0, 0, 1, 0)), 0, 0.3, True),
-    "ShearY": _Operation(_affine(lambda slope, width, height: (1, 0, 0, slope, 1, 0)), 0, 0.3, True),
-    "TranslateX": _Operation(_affine(lambda share, width, height: (1, 0, share * width, 0, 1, 0)), 0, _LONGEST_SHIFT, True),
-    "TranslateY": _Operation(_affine(lambda share, width, height: (1, 0, 0, 0, 1, share * height)), 0, _LONGEST_SHIFT, True),
-    "Rotate": _Operation(_with_pillow(lambda image, degrees: image.rotate(degrees, fillcolor=_GREY)), 0, 30, True),
-    "Color": _Operation(_with_pillow(lambda image, gain: ImageEnhance.Color(image).enhance(1 + gain)), 0, 0.9, True),
-    "Contrast": _Operation(lambda picture, gain: picture.through(tones.blended(picture.mean_grey(), 1 + gain)), 0, 0.9,
-                           True),
-    "Brightness": _Operation(_table(lambda gain: tones.blended(0, 1 + gain)), 0, 0.9, True),
-    "Sharpness": _Operation(_sharpness, 0, 0.9, True),
-    "Posterize": _Operation(_table(tones.posterized), 8, 4),
-    "Solarize": _Operation(_table(tones.solarized), 256, 0),
-    "AutoContrast": _Operation(_tables(tones.stretched)),
-    "Equalize": _Operation(_tables(tones.equalized)),
-    "Invert": _Operation(_table(lambda _: tones.VALUES[::-1])),
+_RANGES = {
+    "ShearX": _Range(0, 0.3, signed=True), "ShearY": _Range(0, 0.3, signed=True),
+    "TranslateX": _Range(0, _LONGEST_SHIFT, signed=True), "TranslateY": _Range(0, _LONGEST_SHIFT, signed=True),
+    "Rotate": _Range(0, 30, signed=True),
+    **dict.fromkeys(("Color", "Contrast", "Brightness", "Sharpness"), _Range(0, 0.9, 1.0, signed=True)),
+    "Posterize": _Range(8, 4), "Solarize": _Range(256, 0),
+    **dict.fromkeys(("AutoContrast", "Equalize", "Invert"), _Range()),
 }

@@ -21,11 +21,13 @@ _ATTEMPTS = 20                  # neighbours tried in place of an unreadable ima
 
 
 class Visit(NamedTuple):
-    """Which image, in which pass over the list, and how many crops of it; with the seed they fix its augmentation."""
+    """Which image, in which pass over the list, and how many crops of it; with the seed they fix its augmentation. A pass that
+    shows an image several times, in visits of their own, numbers them by `copy`."""
 
     row: int
     pass_: int
     crops: int = 1
+    copy: int = 0
 
 
 class ManifestDataset(Dataset):
@@ -55,7 +57,7 @@ class ManifestDataset(Dataset):
         for attempt in range(min(_ATTEMPTS, len(self))):
             row = (visit.row + attempt) % len(self)
             try:
-                sample = self._sample(visit._replace(row=row), np.random.default_rng((self.seed, visit.pass_, row)))
+                sample = self._sample(visit._replace(row=row), self._generator(row, visit))
             except (ImageError, OSError):
                 unreadable = visit.row if unreadable == READABLE else unreadable
                 continue
@@ -63,6 +65,15 @@ class ManifestDataset(Dataset):
                     "unreadable": np.int64(unreadable)}
         raise InputError(f"{attempt + 1} images in a row cannot be read, beginning with {self.manifest.place(visit.row)}. "
                          "Is the data's disk still there?")
+
+    def _generator(self, row: int, visit: Visit) -> np.random.Generator:
+        """Of the augmentation of one visit."""
+        key = self.seed, visit.pass_, row
+        return np.random.default_rng((*key, visit.copy) if visit.copy else key)
+
+    def image_size(self) -> tuple[int, int]:
+        """Height and width of the images as networks see them, pixels; of the first one that can be read."""
+        return tuple(np.shape(self[Visit(0, 0)]["image"])[-2:])
 
     def _sample(self, visit: Visit, rng: np.random.Generator) -> dict[str, np.ndarray]:
         """What a file gives.

@@ -29,7 +29,8 @@ class BatchOperator:
     Args:
         alpha: lambda, the share of the own row, is drawn from Beta(alpha, alpha), > 0.
         prob: share of the batches that it mixes, in [0, 1].
-        partner: who is mixed with whom: a random permutation (a row may meet itself), or the batch in reversed order.
+        partner: who is mixed with whom: a random permutation (a row may meet itself), or the batch in reversed order, for
+            which it must have an even number of rows.
         within_image: partners are crops of the same image (equal "index"), which keeps their labels compatible; the only
             crop of an image stays as it is. FerKD's SelfMix.
 
@@ -40,6 +41,7 @@ class BatchOperator:
         self.alpha, self.prob = positive("alpha", alpha), fraction("prob", prob)
         self.order = one_of("partner", partner, _ORDERS)
         self.within_image = one_of("within_image", within_image, (True, False))
+        self.in_pairs = partner == "reversed" and not within_image
 
     def __call__(self, batch: Batch, rng: np.random.Generator) -> Batch:
         """The batch with mixed "image", and with "partner" and "share"."""
@@ -48,8 +50,15 @@ class BatchOperator:
         return {**batch, "image": image, "partner": partner, "share": paddle.full([len(partner)], share, "float32")}
 
     def partners(self, batch: Batch, rng: np.random.Generator) -> np.ndarray:
-        """The row that each row is mixed with, a permutation, int64 [B]."""
+        """The row that each row is mixed with, a permutation, int64 [B].
+
+        Raises:
+            InputError: a reversed order in which one row would meet itself.
+        """
         count = len(batch["image"])
+        if self.in_pairs and count % 2:
+            raise InputError(f"partner: reversed mixes the rows of a batch in pairs, but a batch has {count}. Use an even "
+                             "batch_size, or partner: permutation.")
         group = batch["index"].numpy() if self.within_image else np.zeros(count, np.int64)
         partner = np.empty(count, np.int64)
         partner[np.lexsort((np.arange(count), group))] = np.lexsort((self.order(rng, count), group))

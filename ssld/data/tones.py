@@ -61,13 +61,18 @@ def _moved(table: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def posterized(bits: float) -> np.ndarray:
-    """The leading bits of each value, rounded to a whole number of bits, 1 to 8."""
+    """The leading bits of each value, rounded to a whole number of bits, 0 (black) to 8."""
     return VALUES >> (8 - round(bits)) << (8 - round(bits))
 
 
 def solarized(threshold: float) -> np.ndarray:
     """Values from the threshold on are inverted."""
     return np.where(threshold <= VALUES, VALUES[::-1], VALUES)
+
+
+def brightened_below_half(shift: float) -> np.ndarray:
+    """Values of less than 128 are raised by a whole number, as far as 255."""
+    return np.where(VALUES < 128, np.minimum(VALUES.astype(np.int64) + int(shift), 255), VALUES).astype(np.uint8)
 
 
 def blended(degenerate: int, factor: float) -> np.ndarray:

@@ -80,7 +80,7 @@ class ResizeImage(Transform):
         if (resize_short is None) == (size is None):
             raise InputError("give either resize_short or size.")
         self.resize_short = None if resize_short is None else int(positive("resize_short", resize_short))
-        self.size = None if size is None else _pair("size", size)
+        self.size = None if size is None else width_and_height("size", size)
         self.resize = Resize(interpolation, backend)
 
     def __call__(self, image, rng):
@@ -101,7 +101,7 @@ class CropImage(Transform):
     takes = (JpegPicture,)
 
     def __init__(self, size):
-        self.size = _pair("size", size)
+        self.size = width_and_height("size", size)
 
     def __call__(self, image, rng):
         (width, height), (rows, columns) = self.size, image.shape[:2]
@@ -132,11 +132,7 @@ class RandCropImage(Transform):
 
     def __init__(self, size, scale: Sequence[float] = (0.08, 1.0), ratio: Sequence[float] = (3 / 4, 4 / 3),
                  use_log_aspect: bool = False, interpolation: str = "bilinear", backend: str = "cv2"):
-        self.size, self.scale, self.ratio = _pair("size", size), numbers("scale", scale, 2), numbers("ratio", ratio, 2)
-        if not 0 < self.scale[0] <= self.scale[1] <= 1:
-            raise InputError(f"scale must be [low, high] with 0 < low <= high <= 1, not {self.scale}.")
-        if not 0 < self.ratio[0] <= self.ratio[1]:
-            raise InputError(f"ratio must be [low, high] with 0 < low <= high, not {self.ratio}.")
+        self.size, (self.scale, self.ratio) = width_and_height("size", size), crop_ranges(scale, ratio)
         self.use_log_aspect = use_log_aspect
         self.resize = Resize(interpolation, backend)
 
@@ -193,6 +189,9 @@ class NormalizeImage(Transform):
         scale: number, or a quotient as text such as "1.0/255.0".
         mean, std: three numbers each, in the channel order of the image; ImageNet's by default.
         order: accepted for PaddleClas's sake and without effect; ToCHWImage decides the layout.
+
+    Attributes:
+        mean, std: the same for pixels in [0, 1].
     """
 
     takes = (Toned,)
@@ -201,8 +200,10 @@ class NormalizeImage(Transform):
                  std: Sequence[float] = (0.229, 0.224, 0.225), order: str = ""):
         if min(numbers("std", std, 3)) <= 0:
             raise InputError(f"std must be above 0, not {std}.")
-        pixels = np.arange(256, dtype=np.float64) * _quotient(scale)
-        self.tables = [((pixels - m) / s).astype(np.float32) for m, s in zip(numbers("mean", mean, 3), std)]
+        scale, mean = positive("scale", _quotient(scale)), numbers("mean", mean, 3)
+        self.mean, self.std = ([value / (255 * scale) for value in values] for values in (mean, std))
+        pixels = np.arange(256, dtype=np.float64) * scale
+        self.tables = [((pixels - m) / s).astype(np.float32) for m, s in zip(mean, std)]
 
     def __call__(self, image, rng):
         tables = self.tables
@@ -277,7 +278,17 @@ def build_transforms(ops: Sequence, where: str) -> Compose:
         return Compose(operators)
 
 
-def _pair(name: str, size) -> tuple[int, int]:
+def crop_ranges(scale: Sequence[float], ratio: Sequence[float]) -> tuple[list, list]:
+    """The ranges of a random crop's area and aspect ratio, checked."""
+    scale, ratio = numbers("scale", scale, 2), numbers("ratio", ratio, 2)
+    if not 0 < scale[0] <= scale[1] <= 1:
+        raise InputError(f"scale must be [low, high] with 0 < low <= high <= 1, not {scale}.")
+    if not 0 < ratio[0] <= ratio[1]:
+        raise InputError(f"ratio must be [low, high] with 0 < low <= high, not {ratio}.")
+    return scale, ratio
+
+
+def width_and_height(name: str, size) -> tuple[int, int]:
     """A size in YAML, one number or [width, height], as (width, height)."""
     width, height = size if isinstance(size, (list, tuple)) and len(size) == 2 else (size, size)
     return int(positive(name, width)), int(positive(name, height))

@@ -1,6 +1,10 @@
 """What a loss term is."""
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
 from paddle import Tensor, nn
 
 from ..outputs import Batch, Outputs
@@ -12,19 +16,44 @@ FROM_TEACHER = frozenset({"probabilities", "logits", "features"})
 FROM_BATCH = frozenset({"label", "index"})
 
 
+class Site(NamedTuple):
+    """Where a method is put to work, known once the networks are built.
+
+    Attributes:
+        student, teacher: tap name -> shape of that feature without the batch axis: (C, H, W), (N, D) or (D,).
+        labels: int64 [N], of the training list; -1 = unlabelled.
+        seed: of the run.
+    """
+
+    student: Mapping[str, tuple[int, ...]]
+    teacher: Mapping[str, tuple[int, ...]]
+    labels: np.ndarray
+    seed: int = 0
+
+
 class Method(nn.Layer):
     """One loss term of a Distiller; may own projectors or a memory bank, which train with the student.
 
     Attributes:
         needs: what it reads, of the teacher (probabilities, logits, features) and of the batch (label, index). A
             Distiller refuses a term whose needs its teacher does not provide.
+        student_taps, teacher_taps: names of the features that it reads, see ssld.models.tap.
     """
 
     needs: frozenset[str] = frozenset()
+    student_taps: tuple[str, ...] = ()
+    teacher_taps: tuple[str, ...] = ()
+
+    def attach(self, site: Site) -> None:
+        """Make the layers that depend on the networks; called once, before the optimizer is made."""
 
     def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> Tensor:
         """The unweighted loss of a batch, a scalar: mean over images."""
         raise NotImplementedError(f"{type(self).__name__} does not define its loss")
+
+    def diagnostics(self) -> dict[str, float]:
+        """Figures about its own layers for the log, such as how far a projection is from orthogonal."""
+        return {}
 
     def minimum(self, teacher: Outputs | None, batch: Batch) -> Tensor | None:
         """The least value that the loss can take on a batch, a scalar: what a perfect student would read.

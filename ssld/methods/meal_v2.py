@@ -8,6 +8,7 @@ from paddle.nn import functional as F
 from ..checks import one_of, positive_int
 from ..outputs import log_softmax
 from .base import METHODS, Method
+from .linear import linear
 
 _INPUTS = {"log_probabilities": log_softmax, "probabilities": lambda logits: log_softmax(logits).exp(),
            "logits": lambda logits: logits.astype("float32")}
@@ -48,7 +49,7 @@ class MEALV2Discriminator(Method):
         classes = positive_int("class_num", class_num)
         widths = [classes, max(_LEAST_WIDTH, classes // 8), max(_LEAST_WIDTH, classes // 64), 2]
         self.discriminator = nn.Sequential(*(layer for before, after in zip(widths, widths[1:])
-                                             for layer in (_linear(before, after), nn.ReLU())))
+                                             for layer in (linear(before, after), nn.ReLU())))
 
     def forward(self, student, teacher, batch):
         answers = paddle.concat([self.answer(student.logits), self.answer(teacher.unmixed.logits.detach())])
@@ -56,10 +57,3 @@ class MEALV2Discriminator(Method):
             score = self.discriminator(answers)
         whose = paddle.repeat_interleave(paddle.eye(2), len(answers) // 2, axis=0)
         return F.binary_cross_entropy_with_logits(score, whose)
-
-
-def _linear(before: int, after: int) -> nn.Linear:
-    """A linear layer whose weights and biases begin uniform within 1 / sqrt(before), as the published code's do; Paddle's
-    larger weights would make the term ten times as strong."""
-    begin = paddle.ParamAttr(initializer=nn.initializer.Uniform(-before ** -0.5, before ** -0.5))
-    return nn.Linear(before, after, begin, begin)

@@ -34,7 +34,7 @@ class WithFeatures(nn.Layer):
         super().__init__()
         self.network = network
         network.eval()
-        classifier = _classifier(network, size)
+        classifier = classifier_of_network(network, size)
         # a linear layer keeps [in, out], a convolution [out, in, height, width]
         self.feature_dim = classifier.weight.shape[0 if isinstance(classifier, nn.Linear) else 1]
         self._seen: list = []
@@ -43,7 +43,7 @@ class WithFeatures(nn.Layer):
     def forward(self, image):
         """float32 [B, 3, H, W] -> [B, class_num + feature_dim]."""
         logits = self.network(image)
-        return paddle.concat([logits, _pooled(self._seen.pop())], axis=1)
+        return paddle.concat([logits, pooled(self._seen.pop())], axis=1)
 
     def split(self, output):
         """Logits [B, class_num] and features [B, feature_dim] of an output of `forward`, Tensor or array."""
@@ -53,12 +53,12 @@ class WithFeatures(nn.Layer):
         self._seen[:] = inputs[:1]
 
 
-def _pooled(features: Tensor) -> Tensor:
+def pooled(features: Tensor) -> Tensor:
     """[B, D] as it is; the mean over the places of [B, D, H, W]."""
     return features if features.ndim == 2 else features.mean(axis=[2, 3])
 
 
-def _classifier(network: nn.Layer, size: tuple[int, int]) -> nn.Layer:
+def classifier_of_network(network: nn.Layer, size: tuple[int, int]) -> nn.Layer:
     """The layer that makes the logits: the one of the stages table, else the last linear one of their width."""
     layers = dict(network.named_sublayers())
     with contextlib.suppress(InputError):

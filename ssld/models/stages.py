@@ -81,6 +81,22 @@ def _small_resnet(network) -> Stages:
     return Stages("SmallResNet", (("stem",), ("stage1",), ("stage2",), ("stage3",)), "fc", 4 * network.stem_stride)
 
 
+def _deit_conv_stem(network) -> Stages:
+    """Ours: what makes the tokens, then four times a quarter of the blocks."""
+    return Stages("DeiT", (("cls_token", "pos_embed", "patch_embed"), *_quarters(network.blocks)), "head", 16)
+
+
+def _beit(network) -> Stages:
+    """Ours: what makes the tokens, then four times a quarter of the blocks."""
+    return Stages("BEiT", (("cls_token", "patch_embed"), *_quarters(network.blocks)), "head", network.patch)
+
+
+def _quarters(blocks: nn.LayerList) -> list[tuple[str, ...]]:
+    """Four times a quarter of the blocks of a network whose tokens stay as many."""
+    cuts = [len(blocks) * quarter // 4 for quarter in range(5)]
+    return [tuple(f"blocks.{i}" for i in range(first, last)) for first, last in zip(cuts, cuts[1:])]
+
+
 def _named(family: str, groups: Sequence[Sequence[str]], classifier: str) -> Callable[[nn.Layer], Stages]:
     """A row whose names are the same in every size of the family."""
     return lambda network: Stages(family, tuple(map(tuple, groups)), classifier)
@@ -112,5 +128,8 @@ _ROWS: dict[str, Callable[[nn.Layer], Stages]] = {
     "fbnet.FBNetC": _named("FBNet", [["stem", "stage1"], ["stage2"], ["stage3"], ["stage4"], ["stage5"]], "fc"),
     "efficientnet_v2_b0.EfficientNetV2B0": _named("EfficientNetV2", [["stem", "stage1"], ["stage2"], ["stage3"],
                                                                      ["stage4", "stage5"], ["stage6"]], "fc"),
+    "regnet_y.RegNetY": lambda network: Stages("RegNetY", (("stem",), *((stage,) for stage in network.stages)), "fc"),
+    "deit_conv_stem.DeiTConvStem": _deit_conv_stem,
+    "beit.BEiT": _beit,
     "sret.SReTLT": _named("SReT", [["pos_embed", "patch_embed"]] + [[f"stages.{i}"] for i in range(3)], "head"),
 }

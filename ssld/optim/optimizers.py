@@ -64,6 +64,34 @@ def AdamW(network: nn.Layer, learning_rate: float, beta1: float = 0.9, beta2: fl
                                   multi_precision=multi_precision)
 
 
+@OPTIMIZERS.register
+def Lamb(network: nn.Layer, learning_rate: float, beta1: float = 0.9, beta2: float = 0.999, epsilon: float = 1e-6,
+         weight_decay: float = 0.01, no_weight_decay_name: str = "", one_dim_param_no_weight_decay: bool = True,
+         clip_norm: float | None = 1.0, multi_precision: bool = False) -> paddle.optimizer.Optimizer:
+    """LAMB: Adam's step r of each tensor, made as long as the tensor itself (trust ratio).
+
+        r = m_hat / (sqrt(v_hat) + epsilon) + weight_decay * w,    w -= learning_rate * |w| / |r| * r
+
+    The ratio is 1 where |w| or |r| is 0. Tensors that do not decay have no ratio either: w -= learning_rate * r. Before all
+    this the gradient is clipped to `clip_norm`, as in NVIDIA's version, whose recipes the defaults serve.
+
+    Args:
+        weight_decay: of everything but the exempt parameters.
+        no_weight_decay_name: space-separated parts of parameter names without decay and ratio.
+        one_dim_param_no_weight_decay: biases and normalisation parameters have neither decay nor ratio.
+        clip_norm: largest global norm of the gradient; null: as long as it is.
+        others: see Momentum.
+
+    Source: You et al., "Large Batch Optimization for Deep Learning: Training BERT in 76 minutes", arXiv:1904.00962,
+    algorithm 2.
+    """
+    decays = exempt_from_decay(network, no_weight_decay_name.split(), one_dim_param_no_weight_decay)
+    return paddle.optimizer.Lamb(learning_rate, not_negative("weight_decay", weight_decay), below_one("beta1", beta1),
+                                 below_one("beta2", beta2), positive("epsilon", epsilon), trainable(network),
+                                 grad_clip=_clip(clip_norm), multi_precision=multi_precision,
+                                 exclude_from_weight_decay_fn=lambda parameter: not decays(parameter.name))
+
+
 def trainable(network: nn.Layer) -> list:
     """The parameters that have a gradient.
 

@@ -45,6 +45,9 @@ def apply_lr_multipliers(network: nn.Layer, lr_mult_list: Sequence[float]) -> No
 def exempt_from_decay(network: nn.Layer, name_parts: Sequence[str], one_dimensional: bool) -> Callable[[str], bool]:
     """Take parameters out of weight decay.
 
+    A parameter with an attribute `no_weight_decay` that is true never decays, whatever a config says: its layer sets the mark
+    where decay would break what the parameter stands for.
+
     Args:
         network: whose parameters are meant.
         name_parts: parameters whose name contains one of these are exempt.
@@ -55,7 +58,8 @@ def exempt_from_decay(network: nn.Layer, name_parts: Sequence[str], one_dimensio
         are marked with a coefficient of 0 of their own, which wins over the optimizer's.
     """
     exempt = {parameter.name: parameter for name, parameter in network.named_parameters()
-              if any(part in name for part in name_parts) or (one_dimensional and len(parameter.shape) <= 1)}
+              if any(part in name for part in name_parts) or (one_dimensional and len(parameter.shape) <= 1)
+              or getattr(parameter, "no_weight_decay", False)}
     for parameter in exempt.values():
         parameter.regularizer = paddle.regularizer.L2Decay(0.0)
     return lambda name: name not in exempt

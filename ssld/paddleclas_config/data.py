@@ -19,6 +19,11 @@ _HARMLESS: Mapping[str, Mapping[str, tuple]] = {        # operator -> option -> 
     "ResizeImage": {"return_numpy": ((True, False), "")},
 }
 _RESIZING = ("ResizeImage", "RandCropImage")
+_OF_OTHER_MEANING = {
+    "RandAugment": "PaddleClas's operator of this name always applies what it draws, without noise and in other ranges than "
+                   "RandAugment here. Take it out, translate the rest by `ssld config translate`, and add the operator "
+                   "that you want, such as 'RandAugment: {magnitude: 7, magnitude_std: 0.5}' for rand-m7-mstd0.5.",
+}
 
 
 def translate_loader(section: Section, mode: str) -> dict:
@@ -53,6 +58,8 @@ def translate_ops(translation: Translation, ops, path: str) -> list:
 
 def _operator(name: str, options: Section):
     """One operator without PaddleClas's options that say nothing new."""
+    if name in _OF_OTHER_MEANING:
+        raise InputError(f"{options.where}: {_OF_OTHER_MEANING[name]}")
     for key, (harmless, why) in _HARMLESS.get(name, {}).items():
         options.only(key, harmless, why)
     pillow = name in ("DecodeImage", *_RESIZING) and options.text("backend", "cv2").lower() != "cv2"

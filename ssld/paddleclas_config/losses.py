@@ -120,6 +120,9 @@ def _loss(name: str, where: str) -> Loss:
     if name in usable:
         return LOSSES[name]
     hint = f"There are methods for {', '.join(usable)}." if name in (*LOSSES, *_WITHOUT_METHOD) else nearest(name, usable)
+    if name in _WITHOUT_METHOD and name in METHODS.names():
+        raise InputError(f"{where}: PaddleClas's loss '{name}' is not translated, since the method of that name here has other "
+                         "options. Write the config in its native form; docs/methods/ describes the method.")
     raise InputError(f"{where}: there is no method for PaddleClas's loss '{name}' here. {hint}")
 
 

@@ -11,7 +11,7 @@ from ..errors import InputError
 
 LONGEST_SIDE = 32_767           # the highest bit of a coordinate holds the flip
 _ATTEMPTS = 10
-_DRAWS = 2 * _ATTEMPTS + 3      # area and ratio of each attempt; top, left and flip
+DRAWS = 2 * _ATTEMPTS + 3       # area and ratio of each attempt; top, left and flip
 
 
 class Crops(NamedTuple):
@@ -95,5 +95,5 @@ def _centred(width: int, height: int, ratio: Sequence[float]) -> tuple[int, int]
 def _uniform(seed: int, key: str, count: int) -> np.ndarray:
     """float64 [count, 23] in [0, 1). The raw numbers are taken, since only they stay the same in all versions of numpy."""
     digest = hashlib.blake2b(f"{seed}\n{key}".encode("utf-8", "surrogateescape"), digest_size=16).digest()
-    raw = np.random.Philox(key=int.from_bytes(digest, "little")).random_raw(count * _DRAWS)
-    return (raw >> np.uint64(11)).reshape(count, _DRAWS) * 2.0 ** -53
+    raw = np.random.Philox(key=int.from_bytes(digest, "little")).random_raw(count * DRAWS)
+    return (raw >> np.uint64(11)).reshape(count, DRAWS) * 2.0 ** -53

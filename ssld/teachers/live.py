@@ -1,9 +1,16 @@
 """A frozen network as teacher."""
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
+from paddle import Tensor
+
+from ..models.tap import Tapped
 from ..outputs import Batch, Outputs
-from .engines import Engine
+from .engines import Engine, make_engine
 from .record import TeacherIdentity
+
+_FEATURES = {"eager": "eager", "onednn_fp32": "onednn_fp32"}       # engines of features; bfloat16 is compared for logits only
 
 
 class LiveTeacher:
@@ -14,10 +21,27 @@ class LiveTeacher:
         identity: which network it is, where a run keeps a record of that.
     """
 
-    provides = frozenset({"probabilities", "logits"})
+    provides = frozenset({"probabilities", "logits", "features"})
 
     def __init__(self, engine: Engine, identity: TeacherIdentity | None = None):
         self.engine, self.identity = engine, identity
+        self._answer: Callable[[Tensor], Outputs] = lambda image: Outputs(self.engine(image))
 
     def __call__(self, batch: Batch) -> Outputs:
-        return Outputs(self.engine(batch["image"]))
+        return self._answer(batch["image"])
+
+    def show(self, names: Sequence[str], size: tuple[int, int]) -> dict[str, tuple[int, ...]]:
+        """Answer with features as well from now on; returns their shapes without the batch axis.
+
+        Args:
+            names: see ssld.models.tap.
+            size: height and width of an image, pixels.
+
+        Raises:
+            InputError: a name that the network does not have.
+        """
+        tapped = Tapped(self.engine.network, names, size)
+        engine = make_engine(tapped, "auto" if self.identity is None else _FEATURES.get(self.identity.engine, "auto"),
+                             "running" if self.identity is None else self.identity.batch_norm)
+        self._answer = lambda image: Outputs(*tapped.split(engine(image)))
+        return tapped.taps.shapes

@@ -38,7 +38,7 @@ class Trainer:
     Every random draw of a step is a function of (seed, step, process), so a resumed run equals an uninterrupted one.
 
     Args:
-        model: a Distiller: batch -> Losses, with `student` and `epoch`.
+        model: a Distiller: batch -> Losses, with `student`, `epoch` and `diagnostics`.
         loader: batches by step.
         optimizer: of the model's trainable parameters; its rate is set by `schedule`.
         schedule: step -> learning rate.
@@ -138,6 +138,9 @@ class Trainer:
             return False
         self._check_finite()
         average_statistics(self.model)
+        found = self.model.diagnostics()
+        if found:
+            self._log("diagnostics", step=self.step, epoch=self.timetable.epoch_at(self.step), **found)
         if self.ema:
             average_statistics(self.ema)
         training = self._training_state() if is_main() else {}

@@ -231,7 +231,7 @@ def test_sub_policies_are_drawn_uniformly():
     """Each of the 25 is replaced by one that leaves its own number in the image."""
     augment = AutoAugment([[["Solarize", 1.0, 9]] for _ in IMAGENET_POLICY])
     for number, sub_policy in enumerate(augment.policy):
-        sub_policy[0] = (sub_policy[0][0]._replace(apply=lambda image, _, n=number: Toned(np.full((1, 1, 3), n))), 1.0, 0.0)
+        sub_policy[0] = sub_policy[0]._replace(apply=lambda *_, n=number: Toned(np.full((1, 1, 3), n)))
     generator = rng()
     drawn = [int(np.asarray(augment(picture(2, 2), generator))[0, 0, 0]) for _ in range(5000)]
     counts = np.bincount(drawn, minlength=25)

@@ -36,6 +36,14 @@ def test_augmentation_depends_on_seed_pass_and_row_and_on_nothing_else(build):
     assert (build(seed=1)[Visit(6, 1)]["image"] != image).any()
 
 
+def test_copies_of_an_image_in_one_pass_differ_and_the_first_is_that_of_a_pass_with_one(build):
+    first, second, third = (build()[Visit(6, 1, copy=copy)] for copy in range(3))
+    np.testing.assert_array_equal(first["image"], build()[Visit(6, 1)]["image"])
+    assert (first["image"] != second["image"]).any() and (second["image"] != third["image"]).any()
+    np.testing.assert_array_equal(build()[Visit(6, 1, copy=2)]["image"], third["image"])
+    assert first["index"] == second["index"] == 6 and (build()[Visit(6, 2, copy=1)]["image"] != second["image"]).any()
+
+
 @pytest.mark.parametrize("content", [b"", b"no image", b"\xff\xd8\xff\xe0"])
 def test_an_unreadable_image_is_replaced_by_the_next_readable_one_and_named(build, tmp_path, content):
     for row in (6, 7):

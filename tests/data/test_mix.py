@@ -104,6 +104,26 @@ def test_partners_of_a_reversed_batch_stand_at_the_other_end(batch):
     np.testing.assert_array_equal(mixed["partner"].numpy(), np.arange(ROWS)[::-1])
 
 
+def test_a_reversed_batch_must_be_even(batch):
+    odd = {key: value[:ROWS - 1] for key, value in batch.items()}
+    for name in ("MixupOperator", "CutmixOperator"):
+        with pytest.raises(InputError, match="in pairs, but a batch has 11. Use an even batch_size, or partner: permutation"):
+            mix(**{name: {"alpha": 0.8, "partner": "reversed"}})(odd, np.random.default_rng(0))
+        assert mix(**{name: {"alpha": 0.8}})(odd, np.random.default_rng(0))["image"].shape[0] == 11
+
+
+def test_mixup_and_cutmix_in_turn_with_reversed_partners_mix_every_batch_and_share_the_rule_of_the_recipes(batch):
+    """As A1 and A2 have it: one draw a batch, half of them CutMix, the partner at the other end of the batch."""
+    halves = {"MixupOperator": {"alpha": 0.2, "prob": 0.5, "partner": "reversed"},
+              "CutmixOperator": {"alpha": 1.0, "prob": 0.5, "partner": "reversed"}}
+    untouched, mixup, cutmix = mixes(mix(OpSampler=halves), batch, 300)
+    assert untouched < 15 and abs(mixup - cutmix) < 90      # an empty box of CutMix leaves the pixels; five deviations of 17
+    for rng in seeds(30):
+        mixed = mix(OpSampler=halves)(batch, rng)
+        np.testing.assert_array_equal(mixed["partner"].numpy(), np.arange(ROWS)[::-1])
+        assert len(set(mixed["share"].numpy())) == 1
+
+
 @pytest.mark.parametrize("partner", ["permutation", "reversed"])
 def test_within_an_image_partners_are_crops_of_it(batch, partner):
     operator = mix(CutmixOperator={"alpha": 1.0, "within_image": True, "partner": partner})

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
 import numpy as np
+import paddle
 import pytest
 
 from ssld.errors import InputError
 from ssld.methods.kd import KDLoss
+from ssld.outputs import DISTILLATION_LOGITS, Outputs
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 4.0])
@@ -73,3 +75,26 @@ def test_it_needs_probabilities_only():
 def test_a_temperature_that_is_no_number_above_0_is_refused(temperature):
     with pytest.raises(InputError, match="temperature"):
         KDLoss(temperature)
+
+
+def test_the_distillation_head_learns_from_the_teacher_and_the_class_head_does_not(loss_of, logits):
+    z_s, z_t = logits
+    heads = [paddle.to_tensor(z, "float32", stop_gradient=False) for z in (z_s[::-1].copy(), z_s)]
+    student = Outputs(heads[0], aux={DISTILLATION_LOGITS: heads[1]})
+    loss = KDLoss(2.0, head="distillation")(student, Outputs(paddle.to_tensor(z_t, "float32")), {})
+    loss.backward()
+    value, slope, _ = loss_of(KDLoss(2.0), z_s, z_t)
+    assert float(loss) == pytest.approx(value, rel=1e-6) and heads[0].grad is None
+    np.testing.assert_allclose(heads[1].grad.numpy(), slope, atol=1e-6)
+
+
+@pytest.mark.parametrize("aux", [None, {"loss": 1}])
+def test_a_student_without_a_distillation_head_is_refused(aux):
+    z = paddle.zeros([2, 3])
+    with pytest.raises(InputError, match="needs a student with a second head, such as DeiT_tiny_conv_stem"):
+        KDLoss(head="distillation")(Outputs(z, aux=aux), Outputs(z), {})
+
+
+def test_an_unknown_head_is_refused():
+    with pytest.raises(InputError, match="head cannot be 'distilation'. Did you mean 'distillation'"):
+        KDLoss(head="distilation")

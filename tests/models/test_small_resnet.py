@@ -27,6 +27,14 @@ def test_the_number_of_weights_follows_the_formula(class_num, depth, width):
     assert found == trainable_count(class_num, (depth - 2) // 6, width)
 
 
+@pytest.mark.parametrize("depth, width, stem_width, count", [(20, 16, None, 278_324), (56, 16, None, 861_620),
+                                                             (8, 64, 32, 1_233_540), (32, 64, 32, 7_433_860)])
+def test_the_networks_of_cifar_100_have_the_weights_that_they_are_known_for(depth, width, stem_width, count):
+    """resnet20, resnet56, resnet8x4 and resnet32x4."""
+    network = SmallResNet(100, depth, width, stem_width=stem_width)
+    assert sum(parameter.size for parameter in network.parameters() if not parameter.stop_gradient) == count
+
+
 @pytest.mark.parametrize("size, stem_stride", [((32, 32), 1), ((64, 64), 2), ((17, 40), 1)])
 def test_images_of_any_size_give_one_row_of_logits_each(size, stem_stride):
     assert SmallResNet(5, width=4, stem_stride=stem_stride)(paddle.zeros([2, 3, *size])).shape == [2, 5]

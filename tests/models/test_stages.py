@@ -16,6 +16,8 @@ NETWORKS = [
     ("FBNetC", "FBNet", 5, {"head"}),
     ("EfficientNetV2_B0", "EfficientNetV2", 5, {"head"}),
     ("SReT_LT", "SReT", 4, {"norm"}),
+    ("DeiT_tiny_conv_stem", "DeiT", 5, {"norm", "head_dist"}),
+    pytest.param("RegNetY_16GF", "RegNetY", 5, set(), marks=slow),
     ("ResNet18", "ResNet", 5, set()),
     ("ResNet18_vd", "ResNet", 5, set()),
     pytest.param("ResNet50_vd", "ResNet", 5, set(), marks=slow),
@@ -92,5 +94,5 @@ def test_every_row_is_tested_here():
     tested = {type(build_network(name, 2)).__module__.rsplit(".", 1)[-1] for name in
               ("SmallResNet", "ResNet18", "MobileNetV3_small_x0_35", "MobileNetV1_x0_25", "MobileNetV2_x0_25",
                "PPLCNet_x0_25", "PPHGNetV2_B0", "ShuffleNetV2_x0_25", "FBNetC", "EfficientNetV2_B0",
-               "SReT_LT")} | {"res2net_vd", "resnext101_wsl"}
+               "SReT_LT", "DeiT_tiny_conv_stem")} | {"res2net_vd", "resnext101_wsl", "regnet_y", "beit"}
     assert {key.split(".")[0] for key in stages._ROWS} == tested

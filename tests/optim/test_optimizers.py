@@ -7,7 +7,7 @@ import pytest
 from ssld.errors import InputError
 from ssld.models.freeze import Frozen
 from ssld.models.zoo import build_network
-from ssld.optim.optimizers import OPTIMIZERS, SGD, AdamW, Momentum, optimizer_state, restore_optimizer
+from ssld.optim.optimizers import OPTIMIZERS, SGD, AdamW, Lamb, Momentum, optimizer_state, restore_optimizer
 
 
 @pytest.fixture
@@ -51,6 +51,25 @@ def test_adamw_equals_its_formula_over_several_steps(network, follow, oracle):
         np.testing.assert_allclose(end[name], expected, atol=3e-6, err_msg=name)
 
 
+@pytest.mark.parametrize("options", [{}, {"no_weight_decay_name": "stage2 fc", "beta1": 0.8, "epsilon": 1e-3},
+                                     {"weight_decay": 0.3, "one_dim_param_no_weight_decay": False, "clip_norm": 40.0}])
+def test_lamb_equals_its_formula_over_ten_steps(network, fixed_gradients, take_step, weights_of, oracle, options):
+    """The gradients' global norms run from about 8 to 80; one tensor is 0 at the start, where it has no ratio either."""
+    network.fc.weight.set_value(paddle.zeros_like(network.fc.weight))
+    start, optimizer = weights_of(network), Lamb(network, 0.02, **options)
+    gradients = [{name: (step + 1) / 10 * value for name, value in fixed_gradients(network, step).items()}
+                 for step in range(10)]
+    for gradient in gradients:
+        take_step(network, optimizer, gradient)
+    one_dim, parts = options.get("one_dim_param_no_weight_decay", True), options.get("no_weight_decay_name", "").split()
+    exempt = {name for name, weight in start.items() if (one_dim and weight.ndim <= 1) or any(part in name for part in parts)}
+    settings = {"beta1": options.get("beta1", 0.9), "epsilon": options.get("epsilon", 1e-6),
+                "clip": options.get("clip_norm", 1.0)}
+    expected = oracle("optimizers").lamb(start, gradients, 0.02, options.get("weight_decay", 0.01), exempt, **settings)
+    for name, weight in weights_of(network).items():
+        np.testing.assert_allclose(weight, expected[name][-1], atol=1e-5 * np.abs(expected[name][-1]).max(), err_msg=name)
+
+
 def test_clip_norm_bounds_the_norm_of_all_gradients_together(network, follow):
     start, gradients, end = follow(network, SGD(network, 1.0, clip_norm=0.5), steps=1)
     norm = np.sqrt(sum((g ** 2).sum() for g in gradients[0].values()))
@@ -58,7 +77,7 @@ def test_clip_norm_bounds_the_norm_of_all_gradients_together(network, follow):
         np.testing.assert_allclose(start[name] - end[name], gradients[0][name] * 0.5 / norm, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("make, options", [(Momentum, {"use_nesterov": True}), (AdamW, {})])
+@pytest.mark.parametrize("make, options", [(Momentum, {"use_nesterov": True}), (AdamW, {}), (Lamb, {})])
 @pytest.mark.parametrize("backbone", ["SmallResNet", "MobileNetV2_x0_25"])
 def test_a_restored_optimizer_goes_on_as_if_nothing_had_happened(make, options, backbone, follow, weights_of,
                                                                  fixed_gradients, take_step):
@@ -124,6 +143,15 @@ def test_wrong_options_are_refused_with_the_place(network, options, message):
 def test_wrong_options_of_adamw_are_refused(network, options, message):
     with pytest.raises(InputError, match=f"^here.AdamW.*{message}"):
         OPTIMIZERS.build("AdamW", options, "here", network=network, learning_rate=0.1)
+
+
+@pytest.mark.parametrize("options, message", [({"beta1": 1}, r"beta1 must lie in \[0, 1\)"),
+                                              ({"epsilon": 0.0}, "epsilon must be a number above 0"),
+                                              ({"clip_norm": 0}, "clip_norm must be a number above 0"),
+                                              ({"weight_decay": -1}, "weight_decay must be a number of at least 0")])
+def test_wrong_options_of_lamb_are_refused(network, options, message):
+    with pytest.raises(InputError, match=f"^here.Lamb.*{message}"):
+        OPTIMIZERS.build("Lamb", options, "here", network=network, learning_rate=0.1)
 
 
 class LowPrecision:

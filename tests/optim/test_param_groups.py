@@ -7,7 +7,7 @@ import pytest
 from ssld.errors import InputError
 from ssld.models.stages import stages_of
 from ssld.models.zoo import build_network
-from ssld.optim.optimizers import AdamW, Momentum
+from ssld.optim.optimizers import OPTIMIZERS, AdamW, Momentum
 from ssld.optim.param_groups import apply_lr_multipliers
 
 MULTIPLIERS = [0.0, 0.25, 0.5, 2.0]
@@ -72,6 +72,17 @@ def test_exempt_parameters_do_not_decay_and_all_others_do(network, make, oracle_
         decay = 0.0 if exempt(name, end.ndim) else 0.5
         expected = getattr(oracle("optimizers"), oracle_name)(start[name], [g[name] for g in gradients], 0.05, decay=decay)[-1]
         np.testing.assert_allclose(end, expected, atol=2e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.names())
+def test_a_marked_parameter_never_decays_whatever_the_config_says(network, optimizer):
+    network.fc.weight.no_weight_decay = True
+    optimizer = OPTIMIZERS.build(optimizer, {"weight_decay": 0.3}, "here", network=network, learning_rate=0.1)
+    before = {name: parameter.numpy().copy() for name, parameter in network.named_parameters()}
+    sum(parameter.sum() * 0 for parameter in network.parameters()).backward()
+    optimizer.step()
+    changed = {name for name, parameter in network.named_parameters() if (parameter.numpy() != before[name]).any()}
+    assert "fc.weight" not in changed and "stage1.0.conv1.0.weight" in changed
 
 
 @pytest.mark.parametrize("name, length", [("SmallResNet", 4), ("MobileNetV3_small_x0_35", 5), ("PPLCNet_x0_25", 6)])

@@ -34,6 +34,17 @@ def test_by_epoch_holds_the_rate_during_each_epoch():
     assert [held(step) for step in range(24)] == [stepwise(step - step % 4) for step in range(24)]
 
 
+@pytest.mark.parametrize("epochs", [300, 600])
+def test_a_cosine_that_begins_with_the_run_goes_on_below_its_beginning_after_the_warm_up(epochs):
+    """lr = 1e-6 + e (5e-3 - 1e-6) / 5 for e < 5, then 1e-6 + (5e-3 - 1e-6) (1 + cos(pi e / E)) / 2."""
+    rate = Cosine(5e-3, 5, 1e-6, eta_min=1e-6, by_epoch=True, warmup_prefix=False, timetable=Timetable.uniform(epochs, 3))
+    rise = [1e-6 + e * (5e-3 - 1e-6) / 5 for e in range(5)]
+    fall = [1e-6 + (5e-3 - 1e-6) / 2 * (1 + math.cos(math.pi * e / epochs)) for e in range(5, epochs)]
+    assert [rate(step) for step in range(3 * epochs)] == pytest.approx([r for r in rise + fall for _ in range(3)], rel=1e-12)
+    if epochs == 300:
+        assert rate(15) == pytest.approx(4.99657e-3, abs=1e-8) and rate(899) == pytest.approx(1.137e-6, abs=1e-9)
+
+
 def test_a_fraction_of_an_epoch_may_warm_up():
     rate = Cosine(1.0, warmup_epoch=0.5, timetable=Timetable.uniform(2, 4))
     assert [rate(0), rate(1), rate(2)] == [0, 0.5, 1.0]

@@ -22,3 +22,29 @@ def adamw(weight, gradients, rate, decay=0.0, beta1=0.9, beta2=0.999, epsilon=1e
         weight = weight - rate * m / (1 - beta1 ** t) / (np.sqrt(v / (1 - beta2 ** t)) + epsilon)
         path.append(weight)
     return path
+
+
+def lamb(weights, gradients, rate, decay, exempt, beta1=0.9, beta2=0.999, epsilon=1e-6, clip=1.0):
+    """Of all tensors together, since the norm of the gradient is global: name -> the weight after each step.
+
+    Args:
+        weights: name -> weight.
+        gradients: for each step, name -> gradient.
+        exempt: names without decay and trust ratio.
+    """
+    weights = {name: np.asarray(weight, np.float64) for name, weight in weights.items()}
+    m, v, path = dict.fromkeys(weights, 0.0), dict.fromkeys(weights, 0.0), {name: [] for name in weights}
+    for t, step in enumerate(gradients, 1):
+        norm = np.sqrt(sum((np.asarray(gradient, np.float64) ** 2).sum() for gradient in step.values()))
+        for name, weight in weights.items():
+            gradient = step[name] / max(norm / clip, 1.0)
+            m[name] = beta1 * m[name] + (1 - beta1) * gradient
+            v[name] = beta2 * v[name] + (1 - beta2) * gradient ** 2
+            change = m[name] / (1 - beta1 ** t) / (np.sqrt(v[name] / (1 - beta2 ** t)) + epsilon)
+            if name not in exempt:
+                change = change + decay * weight
+                lengths = np.linalg.norm(weight), np.linalg.norm(change)
+                change = change * (lengths[0] / lengths[1] if min(lengths) > 0 else 1.0)
+            weights[name] = weight - rate * change
+            path[name].append(weights[name])
+    return path

@@ -38,6 +38,7 @@ def teacher(tmp_path):
     (4, {"Global": {"epochs": 2, "save_steps": 2}}),
     (5, {"Global": {"epochs": 2, "save_steps": 2}, "EMA": {"decay": 0.5}}),             # step 5 happens twice
     (5, {"Global": {"epochs": 2}, "Optimizer": {"name": "AdamW", "weight_decay": 0.1}}),
+    (5, {"Global": {"epochs": 2}, "Optimizer": {"name": "Lamb"}}),
     (2, {"Global": {"epochs": 4, "save_steps": 1, "update_freq": 2, "iter_per_epoch": 2}, "EMA": {"decay": 0.9}}),
 ])
 def test_a_resumed_run_equals_an_uninterrupted_one_to_the_bit(run, stop_at, assert_same_run, stop, options):

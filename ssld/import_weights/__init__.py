@@ -1,0 +1,1 @@
+"""Weights that other frameworks made, mapped completely onto our networks."""

@@ -1,0 +1,51 @@
+"""Binary cross-entropy on ground-truth labels."""
+from __future__ import annotations
+
+import paddle
+from paddle import Tensor
+from paddle.nn import functional as F
+
+from ..checks import fraction
+from ..outputs import Batch
+from .base import METHODS, Method
+
+
+@METHODS.register
+class BCELoss(Method):
+    """Binary cross-entropy of each logit z with a target y, mean over images and classes:
+
+        - (y log sigmoid(z) + (1 - y) log(1 - sigmoid(z))),   y = (1 - e) onehot(label) + e / C.
+
+    Where images were mixed (see `ssld.data.mix`), y is that of both partners' labels, weighted by their shares. The mean over
+    classes belongs to it: with 1000 classes its gradient is a thousandth of what the sum over classes would give, so beside
+    a KDLoss of weight 1 the labels hardly count.
+
+    Args:
+        epsilon: label smoothing e, in [0, 1].
+        threshold: targets above it become 1, the others 0, so that of a mixed image both partners may count in full; in
+            [0, 1], null: targets stay what they are.
+
+    Source: Wightman, Touvron and Jegou, "ResNet strikes back: An improved training procedure in timm", arXiv:2110.00476,
+    section 2.2, where the targets are thresholded; without, as in Hao et al., arXiv:2305.15781.
+    """
+
+    needs = frozenset({"label"})
+
+    def __init__(self, epsilon: float = 0.0, threshold: float | None = None):
+        super().__init__()
+        self.epsilon = fraction("epsilon", epsilon)
+        self.threshold = None if threshold is None else fraction("threshold", threshold)
+
+    def forward(self, student, teacher, batch):
+        z, y = student.logits.astype("float32"), self._target(batch, student.class_num)
+        # Paddle's binary_cross_entropy_with_logits has a wrong gradient at z = 0, where a classifier may well begin
+        return (y * F.softplus(-z) + (1 - y) * F.softplus(z)).mean()
+
+    def _target(self, batch: Batch, class_num: int) -> Tensor:
+        """float32 [B, C]."""
+        target = F.one_hot(batch["label"], class_num)
+        if "partner" in batch:
+            share = batch["share"].unsqueeze(-1)
+            target = share * target + (1 - share) * paddle.gather(target, batch["partner"])
+        target = (1 - self.epsilon) * target + self.epsilon / class_num
+        return target if self.threshold is None else (target > self.threshold).astype("float32")
