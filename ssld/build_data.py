@@ -32,11 +32,15 @@ def build_dataset(config: Config, mode: str, seed: int = 0) -> ImageNetDataset:
 def build_train_loader(config: Config, settings: Settings) -> Loader:
     """DataLoader.Train: images of the list, in batches by step."""
     dataset = build_dataset(config, "Train", settings.seed)
-    kind, options = _sampler(config, "Train")
     loading = loading_options(config, "Train")
-    with located(f"{config.where('DataLoader', 'Train')}: {dataset.manifest.source}"):
-        steps = kind(len(dataset), seed=settings.seed, rank=rank(), world=world_size(), **options)
-    return Loader(dataset, steps, **loading)
+    return Loader(dataset, train_sampler(config, settings, len(dataset), rank(), world_size()), **loading)
+
+
+def train_sampler(config: Config, settings: Settings, images: int, rank: int, world: int) -> StepSampler:
+    """DataLoader.Train.sampler, for a list of so many images."""
+    kind, options = _sampler(config, "Train")
+    with located(f"{config.where('DataLoader', 'Train')}: {loader_section(config, 'Train')['dataset']['cls_label_path']}"):
+        return kind(images, seed=settings.seed, rank=rank, world=world, **options)
 
 
 def mixed(config: Config, settings: Settings, loader: Loader) -> Loader:

@@ -48,15 +48,15 @@ def build_frozen_network(config: Config) -> nn.Layer:
     return frozen_network(config)[0]
 
 
-def frozen_network(config: Config) -> tuple[nn.Layer, Path]:
-    """The network of Arch.teacher, and the file of its weights."""
+def frozen_network(config: Config, load: bool = True) -> tuple[nn.Layer, Path | None]:
+    """The network of Arch.teacher, and the file of its weights; with `load` false its weights are random."""
     where, options = config.where("Arch", "teacher"), network_options(config, "teacher")
     for key in (*_HOW_IT_RUNS, *VIEW_KEYS, *STORED_KEYS):
         options.pop(key, None)
     if not options.get("pretrained"):
         raise InputError(f"{where} needs 'pretrained', the path of the teacher's weights: a frozen teacher with random "
                          "weights would teach noise.")
-    return _network(options, where)
+    return _network(options, where, load)
 
 
 def check_live_keys(config: Config) -> None:

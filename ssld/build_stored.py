@@ -10,7 +10,7 @@ import numpy as np
 
 from dedup.lists import UNLABELLED
 
-from .build_data import build_dataset, loading_options, sampler_options
+from .build_data import build_dataset, loader_section, loading_options, sampler_options
 from .build_networks import SOURCES, STORED_KEYS, check_live_keys, network_options
 from .checks import one_of, positive_int
 from .config import Config
@@ -98,11 +98,17 @@ def build_stored_loader(config: Config, settings: Settings, store: Store) -> Loa
     with located(config.where("DataLoader", "Train", "dataset")):
         dataset = ReplayDataset(manifest, listed.transform, labels, listed.max_bad_fraction, settings.seed)
     dataset.replay.decode.ignore_orientation = store.meta.get("orientation", "ignored") == "ignored"
-    with located(f"{config.where('DataLoader', 'Train')}: {manifest.source}"):
-        sampler = CropSampler(len(dataset), crops=options.crops_per_image, passes=_passes(settings, options),
-                              accumulate=settings.update_freq, seed=settings.seed, rank=rank(), world=world_size(),
-                              **sampler_options(config, "Train"))
+    sampler = crop_sampler(config, settings, len(dataset), rank(), world_size())
     return Loader(dataset, sampler, **loading_options(config, "Train"))
+
+
+def crop_sampler(config: Config, settings: Settings, images: int, rank: int, world: int) -> CropSampler:
+    """DataLoader.Train.sampler, for so many images with stored crops."""
+    options = _options(config)
+    with located(f"{config.where('DataLoader', 'Train')}: {loader_section(config, 'Train')['dataset']['cls_label_path']}"):
+        return CropSampler(images, crops=options.crops_per_image, passes=_passes(settings, options),
+                           accumulate=settings.update_freq, seed=settings.seed, rank=rank, world=world,
+                           **sampler_options(config, "Train"))
 
 
 def check_stored_teacher(config: Config, teacher: StoredTeacher, record: TeacherRecord, dataset: ReplayDataset) -> None:

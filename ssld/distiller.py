@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -86,8 +86,14 @@ class Distiller(nn.Layer):
         if teacher is not None and teacher.class_num != student.class_num:
             raise InputError(f"teacher and student disagree on the number of classes: {teacher.class_num} and "
                              f"{student.class_num}. Set class_num of both to that of the teacher's weights.")
-        parts = {name: term.method(student, teacher, batch) for name, term in zip(self.names, self.terms)}
-        total = sum(term.weight_at(self.epoch) * part for term, part in zip(self.terms, parts.values()))
+        parts, total = {}, 0
+        for name, term in zip(self.names, self.terms):
+            found = term.method(student, teacher, batch)
+            if isinstance(found, Mapping):
+                parts.update({f"{name}/{part}": value for part, value in found.items()})
+                found = sum(found.values())
+            parts[name] = found
+            total = total + term.weight_at(self.epoch) * found
         return Losses(total, parts, student.logits, self._minima(teacher, batch))
 
     def attach(self, size: tuple[int, int], labels: np.ndarray, seed: int = 0) -> None:
@@ -103,14 +109,32 @@ class Distiller(nn.Layer):
         Raises:
             InputError: a feature that a network does not have.
         """
+        network = getattr(self.teacher, "network", None)
+        for name, method in zip(self.names, self.methods):
+            with located(name):
+                method.choose_taps(network)
         student, teacher = (sorted({name for method in self.methods for name in getattr(method, f"{part}_taps")})
                             for part in ("student", "teacher"))
         if student:
             self.taps = Taps(self.student, student, size)
-        shapes = self.teacher.show(teacher, size) if teacher else {}
+        shapes, seen = self._show(teacher, size, network)
+        site = Site(self.taps.shapes if self.taps else {}, shapes, labels, seed, size, network, seen,
+                    getattr(self.teacher, "is_eager", False))
         for name, method in zip(self.names, self.methods):
             with located(name):
-                method.attach(Site(self.taps.shapes if self.taps else {}, shapes, labels, seed))
+                method.attach(site)
+
+    def _show(self, taps: Sequence[str], size: tuple[int, int], network: nn.Layer | None) -> tuple[dict, tuple[int, int]]:
+        """Let the teacher show its features: their shapes, and the size of the images that its network sees, which may have a
+        view of its own."""
+        if not taps:
+            return {}, size
+        sizes = [size]
+        hook = network and network.register_forward_pre_hook(lambda layer, inputs: sizes.append(tuple(inputs[0].shape[2:])))
+        shapes = self.teacher.show(taps, size)
+        if hook:
+            hook.remove()
+        return shapes, sizes[-1]
 
     def ask_student(self, batch: Batch) -> Outputs:
         """What the student says about a batch; a network with more to say than logits answers with Outputs itself."""

@@ -72,7 +72,7 @@ class Losses(NamedTuple):
 
     Attributes:
         total: scalar, the weighted sum to minimise.
-        parts: name of each loss term -> its scalar, unweighted.
+        parts: name of each loss term -> its scalar, unweighted; where a term is a sum, also "term/part" -> the part's.
         logits: the student's, [B, class_num].
         minima: name of a loss term -> the least value it can take on this batch, where that is not 0.
     """

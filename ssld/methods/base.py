@@ -2,7 +2,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple, Optional, Union
 
 import numpy as np
 from paddle import Tensor, nn
@@ -23,12 +24,37 @@ class Site(NamedTuple):
         student, teacher: tap name -> shape of that feature without the batch axis: (C, H, W), (N, D) or (D,).
         labels: int64 [N], of the training list; -1 = unlabelled.
         seed: of the run.
+        size: height and width of the student's images, pixels.
+        teacher_network: the frozen network itself, layer by layer, in evaluation mode; None where the teacher is no network of
+            Paddle. What a method keeps of it must not become a sublayer: it is neither trained, nor saved, nor synchronised.
+        teacher_size: height and width of the images that this network sees, pixels.
+        teacher_is_eager: the teacher's answers come from this very object, so that a mode set there counts for them.
     """
 
     student: Mapping[str, tuple[int, ...]]
     teacher: Mapping[str, tuple[int, ...]]
     labels: np.ndarray
     seed: int = 0
+    size: tuple[int, int] = (224, 224)
+    teacher_network: Optional[nn.Layer] = None
+    teacher_size: tuple[int, int] = (224, 224)
+    teacher_is_eager: bool = False
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a part of a method takes while training; at inference it is gone.
+
+    Attributes:
+        parameters: that train along with the student.
+        multiply_adds: of the forward pass of one image.
+    """
+
+    parameters: int
+    multiply_adds: int
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(self.parameters + other.parameters, self.multiply_adds + other.multiply_adds)
 
 
 class Method(nn.Layer):
@@ -44,15 +70,26 @@ class Method(nn.Layer):
     student_taps: tuple[str, ...] = ()
     teacher_taps: tuple[str, ...] = ()
 
+    def choose_taps(self, teacher: nn.Layer | None) -> None:
+        """Settle `teacher_taps` where they depend on the teacher's network; called once, before features are shown.
+
+        Args:
+            teacher: the frozen network; None where the teacher is no network of Paddle.
+        """
+
     def attach(self, site: Site) -> None:
         """Make the layers that depend on the networks; called once, before the optimizer is made."""
 
-    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> Tensor:
-        """The unweighted loss of a batch, a scalar: mean over images."""
+    def forward(self, student: Outputs, teacher: Outputs | None, batch: Batch) -> Union[Tensor, Mapping[str, Tensor]]:
+        """The unweighted loss of a batch, a scalar: mean over images; or the parts that it is the sum of, by name."""
         raise NotImplementedError(f"{type(self).__name__} does not define its loss")
 
     def diagnostics(self) -> dict[str, float]:
         """Figures about its own layers for the log, such as how far a projection is from orthogonal."""
+        return {}
+
+    def cost(self) -> Mapping[str, Cost]:
+        """What each of its components takes, by name; known once it is attached. Empty where that is not worth a word."""
         return {}
 
     def minimum(self, teacher: Outputs | None, batch: Batch) -> Tensor | None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from paddle import nn
 
 from ..errors import InputError
+from .frozen_norm import differentiable
 from .stages import stages_of, starts_with
 from .weights import fingerprint
 
@@ -39,6 +40,7 @@ class Frozen:
         for name, parameter in network.named_parameters():
             if not self._trains(name):
                 parameter.stop_gradient = True
+        differentiable(network)             # what trains may lie before what stands still
 
     def hold(self) -> None:
         """Put everything but the trainable part into evaluation mode; to be called after each `train()`."""

@@ -13,6 +13,7 @@ from ..registry import Registry, check_arguments
 from .param_groups import exempt_from_decay
 
 OPTIMIZERS = Registry("optimizer")
+REMEMBERED = {"SGD": 0, "Momentum": 1, "AdamW": 2, "Lamb": 2}      # tensors that an optimizer keeps of each parameter
 _MASTERS = "master_weights"     # Paddle's entry in an optimizer's state
 
 

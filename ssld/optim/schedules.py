@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from ..checks import not_negative, numbers, positive
+from ..checks import not_negative, numbers, positive, positive_int
 from ..errors import InputError
 from ..registry import Registry
 from ..timetable import Timetable
@@ -26,15 +26,17 @@ class Schedule:
         by_epoch: hold the rate during each pass over the list, instead of changing it at each step.
         warmup_prefix: the curve begins where the warm-up ends; false: it begins with the run, and the warm-up hides its
             beginning.
+        total_batch: images of all processes in one step that the rates are written for; a run with another batch says so.
         timetable: of the run, supplied by the program.
     """
 
-    def __init__(self, learning_rate: float, warmup_epoch: float = 0, warmup_start_lr: float = 0.0,
-                 by_epoch: bool = False, warmup_prefix: bool = True, timetable: Timetable | None = None):
+    def __init__(self, learning_rate: float, warmup_epoch: float = 0, warmup_start_lr: float = 0.0, by_epoch: bool = False,
+                 warmup_prefix: bool = True, total_batch: int | None = None, timetable: Timetable | None = None):
         self.base = positive("learning_rate", learning_rate)
         self.warmup_epoch = not_negative("warmup_epoch", warmup_epoch)
         self.warmup_start_lr = not_negative("warmup_start_lr", warmup_start_lr)
         self.by_epoch, self.warmup_prefix = by_epoch, warmup_prefix
+        self.total_batch = None if total_batch is None else positive_int("total_batch", total_batch)
         self.timetable = timetable or Timetable.uniform(1, 1)
         if warmup_epoch > self.timetable.epochs:
             raise InputError(f"warmup_epoch {warmup_epoch} is longer than the run of {self.timetable.epochs} epochs.")
@@ -45,6 +47,14 @@ class Schedule:
         if epoch < self.warmup_epoch:
             return self.warmup_start_lr + (self.base - self.warmup_start_lr) * epoch / self.warmup_epoch
         return self.after_warmup(epoch)
+
+    def mismatch(self, batch: int) -> str | None:
+        """What to say when a step takes `batch` images and the rates are written for another number; None when they fit."""
+        if self.total_batch in (None, batch):
+            return None
+        return (f"learning_rate {self.base:g} is written for a total batch of {self.total_batch:,}, this run has {batch:,}. "
+                "Reach that batch with more processes, a larger batch_size or Global.update_freq, or scale it: rates "
+                f"times {batch / self.total_batch:.4g}, and total_batch: {batch}.")
 
     def after_warmup(self, epoch: float) -> float:
         """The rate at an epoch behind the warm-up, counted from the beginning of the run."""
@@ -69,8 +79,8 @@ class Cosine(Schedule):
 
     def __init__(self, learning_rate: float, warmup_epoch: float = 0, warmup_start_lr: float = 0.0,
                  eta_min: float = 0.0, by_epoch: bool = False, warmup_prefix: bool = True,
-                 timetable: Timetable | None = None):
-        super().__init__(learning_rate, warmup_epoch, warmup_start_lr, by_epoch, warmup_prefix, timetable)
+                 total_batch: int | None = None, timetable: Timetable | None = None):
+        super().__init__(learning_rate, warmup_epoch, warmup_start_lr, by_epoch, warmup_prefix, total_batch, timetable)
         self.eta_min = not_negative("eta_min", eta_min)
 
     def after_warmup(self, epoch):
@@ -96,8 +106,8 @@ class Linear(Schedule):
 
     def __init__(self, learning_rate: float, warmup_epoch: float = 0, warmup_start_lr: float = 0.0,
                  end_lr: float = 0.0, by_epoch: bool = False, warmup_prefix: bool = True,
-                 timetable: Timetable | None = None):
-        super().__init__(learning_rate, warmup_epoch, warmup_start_lr, by_epoch, warmup_prefix, timetable)
+                 total_batch: int | None = None, timetable: Timetable | None = None):
+        super().__init__(learning_rate, warmup_epoch, warmup_start_lr, by_epoch, warmup_prefix, total_batch, timetable)
         self.end_lr = not_negative("end_lr", end_lr)
 
     def after_warmup(self, epoch):
@@ -115,12 +125,13 @@ class Piecewise(Schedule):
     """
 
     def __init__(self, learning_rate: Sequence[float], decay_epochs: Sequence[float], warmup_epoch: float = 0,
-                 warmup_start_lr: float = 0.0, by_epoch: bool = False, timetable: Timetable | None = None):
+                 warmup_start_lr: float = 0.0, by_epoch: bool = False, total_batch: int | None = None,
+                 timetable: Timetable | None = None):
         rates, decay_epochs = numbers("learning_rate", learning_rate), numbers("decay_epochs", decay_epochs)
         if len(rates) != len(decay_epochs) + 1:
             raise InputError(f"{len(decay_epochs)} decay_epochs need {len(decay_epochs) + 1} rates, found "
                              f"{len(rates)}.")
-        super().__init__(rates[0], warmup_epoch, warmup_start_lr, by_epoch, timetable=timetable)
+        super().__init__(rates[0], warmup_epoch, warmup_start_lr, by_epoch, total_batch=total_batch, timetable=timetable)
         self.rates, self.decay_epochs = rates, decay_epochs
 
     def after_warmup(self, epoch):

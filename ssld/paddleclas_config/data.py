@@ -23,6 +23,9 @@ _OF_OTHER_MEANING = {
     "RandAugment": "PaddleClas's operator of this name always applies what it draws, without noise and in other ranges than "
                    "RandAugment here. Take it out, translate the rest by `ssld config translate`, and add the operator "
                    "that you want, such as 'RandAugment: {magnitude: 7, magnitude_std: 0.5}' for rand-m7-mstd0.5.",
+    "RandomErasing": "PaddleClas's operator of this name erases behind NormalizeImage, under other names of its options. Take "
+                     "it out, translate the rest by `ssld config translate`, and put in front of NormalizeImage what you want, "
+                     "such as 'RandomErasing: {prob: 0.25, scale: [0.02, 0.33]}'.",
 }
 
 

@@ -3,10 +3,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from paddle import Tensor
+from paddle import Tensor, nn
 
 from ..models.tap import Tapped
 from ..outputs import Batch, Outputs
+from .eager import EagerEngine
 from .engines import Engine, make_engine
 from .record import TeacherIdentity
 
@@ -25,10 +26,21 @@ class LiveTeacher:
 
     def __init__(self, engine: Engine, identity: TeacherIdentity | None = None):
         self.engine, self.identity = engine, identity
+        self._asked = engine                # who answers
         self._answer: Callable[[Tensor], Outputs] = lambda image: Outputs(self.engine(image))
 
     def __call__(self, batch: Batch) -> Outputs:
         return self._answer(batch["image"])
+
+    @property
+    def network(self) -> nn.Layer | None:
+        """The frozen network, layer by layer; None where it is none of Paddle."""
+        return getattr(self.engine, "network", None)
+
+    @property
+    def is_eager(self) -> bool:
+        """Whether it is that very object which answers, so that a mode set there counts."""
+        return isinstance(self._asked, EagerEngine)
 
     def show(self, names: Sequence[str], size: tuple[int, int]) -> dict[str, tuple[int, ...]]:
         """Answer with features as well from now on; returns their shapes without the batch axis.
@@ -43,5 +55,5 @@ class LiveTeacher:
         tapped = Tapped(self.engine.network, names, size)
         engine = make_engine(tapped, "auto" if self.identity is None else _FEATURES.get(self.identity.engine, "auto"),
                              "running" if self.identity is None else self.identity.batch_norm)
-        self._answer = lambda image: Outputs(*tapped.split(engine(image)))
+        self._asked, self._answer = engine, lambda image: Outputs(*tapped.split(engine(image)))
         return tapped.taps.shapes

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from pathlib import Path
 
 from paddle import nn
@@ -12,6 +13,7 @@ from .. import build, device
 from ..build_stored import check_stored_teacher
 from ..build_teacher import check_teacher
 from ..config import Config
+from ..cost import describe
 from ..errors import InputError
 from ..models.weights import load_weights
 from ..teachers.engines import make_engine
@@ -131,7 +133,7 @@ def _check_teacher(config: Config, trainer: Trainer) -> TeacherRecord:
 
 
 def _announce(config: Config, trainer: Trainer) -> None:
-    """What is about to happen, in two lines."""
+    """What is about to happen, in two lines, and what the methods need for it."""
     arch, sampler = config.section("Arch"), trainer.loader.sampler
     teacher = f" taught by {trainer.model.teacher.identity.name}" if trainer.model.teacher else ""
     print(f"{config.file}: {arch['student']['name']}{teacher}, {', '.join(trainer.model.names)}, on "
@@ -139,8 +141,12 @@ def _announce(config: Config, trainer: Trainer) -> None:
     rate = config.section("Optimizer").get("lr", {}).get("learning_rate")
     print(f"{trainer.total_steps:,} steps ({trainer.timetable}), batch "
           f"{sampler.global_batch * trainer.settings.update_freq} ({sampler.made_of} x {device.world_size()} processes x "
-          f"{trainer.settings.update_freq}), learning rate {rate} as written, output {trainer.settings.output_dir}",
-          flush=True)
+          f"{trainer.settings.update_freq}), learning rate {rate} as written, output {trainer.settings.output_dir}")
+    mismatch = trainer.schedule.mismatch(sampler.global_batch * trainer.settings.update_freq)
+    if mismatch:
+        print(f"warning: {config.where('Optimizer', 'lr')}: {mismatch}", file=sys.stderr)
+    for line in describe(trainer.model):
+        print(line, flush=True)
 
 
 def _same_run_or_none(config: Config, folder: Path) -> None:

@@ -137,7 +137,7 @@ def stand_ins(monkeypatch):
     monkeypatch.setattr(build_networks, "build_network", light)
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", [name for name in RUNS if not name.startswith("ScaleKD/")])      # test_scalekd_configs.py
 def test_a_shipped_config_builds_a_run_as_it_stands(name, no_weights, stand_ins, make_store):
     """Nothing is overridden; unknown sections, names and options would be refused on the way."""
     config = load(name)

@@ -127,6 +127,26 @@ def _draws(augment, seed):
     return generator.drawn
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_level_12_of_15_is_8_of_10(name):
+    """The share of the strongest effect decides, not the number."""
+    image = picture()
+    for seed in range(4):
+        of_15 = only(name, 12, strongest=15.0, increasing=True, interpolation="bicubic")(image, rng(seed))
+        of_10 = only(name, 8, increasing=True, interpolation="bicubic")(image, rng(seed))
+        np.testing.assert_array_equal(of_15, of_10)
+
+
+def test_the_noise_is_on_the_scale_of_strongest_and_cut_off_there():
+    asked = [draw for seed in range(50) for draw in _draws(RandAugment(magnitude=12, strongest=15, prob=1.0), seed)
+             if draw[0] == "normal"]
+    assert {args for _, args, _ in asked} == {(12, 0.5)}
+    image = picture()
+    wild = only("Brightness", 15.0, strongest=15.0, magnitude_std=1000.0)
+    ends = {np.asarray(ImageEnhance.Brightness(Image.fromarray(image)).enhance(factor)).tobytes() for factor in (0.1, 1.9)}
+    assert sum(wild(image, rng(seed)).tobytes() in ends for seed in range(100)) > 90
+
+
 def test_moved_pictures_are_filled_with_the_mean_of_the_data():
     image = np.full((40, 40, 3), 255, np.uint8)
     for mean, fill in [((0.485, 0.456, 0.406), FILL), ((0.5, 0.0, 1.0), (128, 0, 255))]:
@@ -176,7 +196,9 @@ def test_yaml_knows_it_by_name_and_normalising_follows(tmp_path):
 
 
 @pytest.mark.parametrize("options, message", [
-    ({"magnitude": 11}, "magnitude must lie between 0 and 10, not 11"), ({"magnitude": -1}, "magnitude must be"),
+    ({"magnitude": 11}, "magnitude must lie between 0 and 10, the value of strongest, not 11"),
+    ({"magnitude": 16, "strongest": 15}, "between 0 and 15"), ({"strongest": 0}, "strongest must be a number above 0"),
+    ({"magnitude": -1}, "magnitude must be"),
     ({"num_layers": 0}, "num_layers must be a whole number of at least 1"), ({"prob": 1.5}, "prob must lie between 0 and 1"),
     ({"magnitude_std": -0.1}, "magnitude_std must be"), ({"mean": [0.5]}, "mean must be a list of 3 numbers"),
     ({"mean": [124, 116, 104]}, "each value of mean must lie between 0 and 1, not 124"), ({"increasing": 1}, "true or false"),

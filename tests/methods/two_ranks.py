@@ -19,7 +19,9 @@ from ssld.outputs import Outputs  # noqa: E402
 
 IMAGES, CLASSES, BATCH, STEPS = 40, 4, 8, 5
 SHAPES = {"pre_stage1": (6, 4, 4), "stage1": (6, 4, 4), "pool": (6,)}
-OPTIONS = {"CRDLoss": {"embedding": 4, "negatives": 10},
+OPTIONS = {"ScaleKDLoss": {"heads": [2, 3], "tpp": False, "student_taps": ["pre_stage1", "stage1"],
+                           "teacher_taps": ["pre_stage1", "stage1"]},
+           "CRDLoss": {"embedding": 4, "negatives": 10},
            "ReviewKDLoss": {"student_taps": ["pre_stage1", "pool"], "teacher_taps": ["pre_stage1", "pool"]}}
 
 
@@ -31,7 +33,8 @@ class Taught(nn.Layer):
         self.method, self.convolution, self.classifier = method, nn.Conv2D(3, 6, 3, padding=1), nn.Linear(6, CLASSES)
 
     def forward(self, batch):
-        return self.method(self.answer(batch["image"]), batch["teacher"], batch)
+        loss = self.method(self.answer(batch["image"]), batch["teacher"], batch)
+        return sum(loss.values()) if isinstance(loss, dict) else loss
 
     def answer(self, image):
         """Logits and features of images [B, 3, 4, 4]."""
@@ -59,7 +62,7 @@ def train(name: str, rank: int = 0, ranks: int = 1) -> dict[str, np.ndarray]:
     """All arrays after five steps."""
     paddle.seed(3)
     model = Taught(METHODS.build(name, OPTIONS.get(name), "here", class_num=CLASSES))
-    model.method.attach(Site(SHAPES, SHAPES, labels(), 3))
+    model.method.attach(Site(SHAPES, SHAPES, labels(), 3, (4, 4), None, (4, 4)))
     if name == "CRDLoss":           # the same negatives for an image, whoever draws them
         model.method.negatives.draw = lambda label, index, count: (
             (index.unsqueeze(1) + 1 + 3 * paddle.arange(count)) % IMAGES).astype("int32")

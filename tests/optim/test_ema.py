@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import paddle
 import pytest
+from paddle import nn
 
 from ssld.errors import InputError
 from ssld.models.small_resnet import SmallResNet
@@ -34,6 +35,18 @@ def test_the_average_follows_its_formula_for_weights_and_statistics(network):
     assert any("_mean" in name for name in expected)
     for name, value in ema.state().items():
         np.testing.assert_allclose(value, expected[name], rtol=1e-5, atol=1e-7, err_msg=name)
+
+
+def test_the_average_of_a_student_is_that_of_the_whole_it_is_part_of(network):
+    """Recipes that average the whole distiller save the student of that average: the same tensors, to the bit."""
+    whole = nn.Sequential(("student", network), ("projector", nn.Linear(4, 4)))
+    part, all_of_it = EMA(network, 1 - 1e-4), EMA(whole, 1 - 1e-4)
+    for seed in range(3):
+        shake(whole, seed)
+        part.update()
+        all_of_it.update()
+    for name, value in part.state().items():
+        np.testing.assert_array_equal(all_of_it.state()[f"student.{name}"], value, err_msg=name)
 
 
 def test_what_stands_still_keeps_its_value_to_the_bit(network):

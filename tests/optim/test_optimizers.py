@@ -51,6 +51,22 @@ def test_adamw_equals_its_formula_over_several_steps(network, follow, oracle):
         np.testing.assert_allclose(end[name], expected, atol=3e-6, err_msg=name)
 
 
+@pytest.mark.parametrize("clip", [1.0, 5.0])
+def test_adamw_sees_the_clipped_gradients(network, fixed_gradients, take_step, weights_of, oracle, clip):
+    """All gradients together have norms from about 2 to 8, so a clip of 5 acts on some steps only."""
+    start, optimizer = weights_of(network), AdamW(network, 0.01, weight_decay=0.3, clip_norm=clip, epsilon=1e-2)
+    gradients = [{name: 0.03 * (step + 1) * value for name, value in fixed_gradients(network, step).items()}
+                 for step in range(4)]
+    norms = [np.sqrt(sum((g ** 2).sum() for g in gradient.values())) for gradient in gradients]
+    assert min(norms) < 5 < max(norms)
+    for gradient in gradients:
+        take_step(network, optimizer, gradient)
+    for name, weight in weights_of(network).items():
+        seen = [gradient[name] * min(1, clip / norm) for gradient, norm in zip(gradients, norms)]
+        expected = oracle("optimizers").adamw(start[name], seen, 0.01, 0.3, epsilon=1e-2)[-1]
+        np.testing.assert_allclose(weight, expected, atol=3e-6, err_msg=name)
+
+
 @pytest.mark.parametrize("options", [{}, {"no_weight_decay_name": "stage2 fc", "beta1": 0.8, "epsilon": 1e-3},
                                      {"weight_decay": 0.3, "one_dim_param_no_weight_decay": False, "clip_norm": 40.0}])
 def test_lamb_equals_its_formula_over_ten_steps(network, fixed_gradients, take_step, weights_of, oracle, options):

@@ -8,7 +8,7 @@ from ssld.errors import InputError
 from ssld.models.stages import stages_of
 from ssld.models.zoo import build_network
 from ssld.optim.optimizers import OPTIMIZERS, AdamW, Momentum
-from ssld.optim.param_groups import apply_lr_multipliers
+from ssld.optim.param_groups import apply_lr_multipliers, exempt_from_decay
 
 MULTIPLIERS = [0.0, 0.25, 0.5, 2.0]
 
@@ -133,3 +133,15 @@ def test_of_a_transformer_only_matrices_and_filters_decay(name):
     assert {n.rsplit(".", 1)[-1] for n in decayed} == {"weight"}
     assert kept == {"weight", "bias", "pos_embed"} | ({"cls_token"} if "DeiT" in name else {"shortcut", "residual"})
     assert all(len(p.shape) == 1 for n, p in network.named_parameters() if n not in decayed and n.endswith(".weight"))
+
+
+def test_of_a_swin_transformer_the_position_tables_can_be_left_out_by_name():
+    """With them, 1-D parameters and nothing else are free of decay; without the name, the tables decay."""
+    network = build_network("SwinTransformer_tiny_patch4_window7_224", 3)
+    named = {parameter.name: name for name, parameter in network.named_parameters()}
+    for parts, tables_decay in ((["relative_position_bias_table"], False), ([], True)):
+        decays = exempt_from_decay(network, parts, one_dimensional=True)
+        kept = {name for parameter, name in named.items() if not decays(parameter)}
+        tables = {name for name in named.values() if name.endswith("relative_position_bias_table")}
+        assert len(tables) == 12 and (not tables & kept) == tables_decay
+        assert kept - tables == {name for name, parameter in network.named_parameters() if len(parameter.shape) == 1}

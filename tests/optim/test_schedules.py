@@ -70,6 +70,30 @@ def test_piecewise_rates_change_at_their_epochs_counted_from_the_start_of_the_ru
     assert [rate(step) for step in range(10)] == [0, 0.5, 1.0, 1.0, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01]
 
 
+@pytest.mark.parametrize("epochs, warmup, factor, base, least", [(300, 5, 0.25, 5e-3, 0.0), (300, 20, 1e-3, 1e-3, 1e-5),
+                                                                 (300, 20, 1e-6, 7e-4, 0.0)])
+def test_a_warm_up_from_a_share_of_the_rate_is_linear_in_steps_and_the_cosine_ends_at_the_least_rate(epochs, warmup, factor,
+                                                                                                     base, least):
+    """lr (f + (1 - f) t / T_w) for t < T_w, then least + (lr - least) (1 + cos(pi (t - T_w) / (T - T_w))) / 2, t in steps."""
+    steps = 7
+    rate = Cosine(base, warmup, factor * base, eta_min=least, timetable=Timetable.uniform(epochs, steps))
+    first, last = warmup * steps, epochs * steps
+    for t in range(last):
+        expected = (base * (factor + (1 - factor) * t / first) if t < first else
+                    least + (base - least) * (1 + math.cos(math.pi * (t - first) / (last - first))) / 2)
+        assert rate(t) == pytest.approx(expected, rel=1e-9, abs=1e-15)
+    assert rate(first) == base and rate(last - 1) > least
+
+
+def test_a_run_with_another_batch_than_the_rate_is_written_for_says_so():
+    rate = Cosine(0.1, total_batch=256, timetable=Timetable.uniform(2, 3))
+    assert rate.mismatch(256) is None and Cosine(0.1).mismatch(8) is None
+    said = rate.mismatch(32)
+    assert "total batch of 256, this run has 32" in said and "times 0.125, and total_batch: 32" in said
+    for schedule in (Linear(0.1, total_batch=8), ConstLR(0.1, total_batch=8), Piecewise([0.1, 1.0], [1], total_batch=8)):
+        assert "times 2, and" in schedule.mismatch(16)
+
+
 @pytest.mark.parametrize("name, options, message", [
     ("Cosine", {"learning_rate": 0}, "learning_rate must be a number above 0"),
     ("Cosine", {"learning_rate": "1e-3"}, "learning_rate must be a number, not"),
@@ -80,6 +104,7 @@ def test_piecewise_rates_change_at_their_epochs_counted_from_the_start_of_the_ru
     ("Piecewise", {"learning_rate": [1, 0.1], "decay_epochs": [1, 2]}, "2 decay_epochs need 3 rates, found 2"),
     ("Piecewise", {"learning_rate": 0.1, "decay_epochs": [1]}, "learning_rate must be a list of numbers"),
     ("Cosine", {"learning_rate": 1, "epochs": 9}, "has no option 'epochs'"),
+    ("Cosine", {"learning_rate": 1, "total_batch": 0}, "total_batch must be a whole number of at least 1"),
     ("Cosin", {"learning_rate": 1}, "there is no learning-rate schedule 'Cosin'. Did you mean 'Cosine'")])
 def test_wrong_options_are_refused_with_the_place(name, options, message):
     with pytest.raises(InputError, match=f"^here.*{message}"):

@@ -57,6 +57,7 @@ def test_pillow_resizes_where_the_file_says_so_and_its_decoding_is_dropped_with_
     (f"{OPS}.4.NormalizeImage.output_fp16: true", "output_fp16: True is not supported"),
     (f"{OPS}.4.NormalizeImage.channel_num: 4", "channel_num: 4 is not supported"),
     (f"{OPS}.1: {{RandAugment: {{num_layers: 2}}}}", "PaddleClas's operator of this name always applies what it draws"),
+    (f"{OPS}.1: {{RandomErasing: {{EPSILON: 0.25}}}}", "PaddleClas's operator of this name erases behind NormalizeImage"),
     (f"{OPS}.1: {{RandCropImage: 32}}", r"transform_ops\[1\].RandCropImage must hold 'key: value' settings, not 32"),
     (f"{OPS}.1: {{A: 1, B: 2}}", r"transform_ops\[1\]: expected one name"),
     ("DataLoader.Train.dataset.relabel: true", "relabel: True is not supported")])

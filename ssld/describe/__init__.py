@@ -1,0 +1,1 @@
+"""What a run will take: parameters, multiply-adds and memory, known before it starts."""
