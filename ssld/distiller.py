@@ -17,6 +17,8 @@ from .models.tap import Taps
 from .outputs import Batch, Losses, Outputs
 from .teachers.base import Teacher
 
+_FROM_1 = "from_1"              # what a warm-up counts epochs from
+
 
 @dataclass
 class Term:
@@ -26,24 +28,25 @@ class Term:
         method: the loss term.
         weight: factor, >= 0; always applied, also to a single term.
         warmup_epochs: the weight grows linearly from 0 over so many epochs.
-        warmup_by_epoch: it grows at the beginning of each epoch, and stands still during it.
+        warmup_by_epoch: it grows at the beginning of each epoch, and stands still during it. Of W warmup_epochs, epoch e,
+            counted from 0, has the share e / W, so the first one has nothing; with "from_1", (e + 1) / W.
     """
 
     method: Method
     weight: float = 1.0
     warmup_epochs: float = 0
-    warmup_by_epoch: bool = False
+    warmup_by_epoch: bool | str = False
 
     def __post_init__(self):
         not_negative("weight", self.weight)
         not_negative("warmup_epochs", self.warmup_epochs)
-        one_of("warmup_by_epoch", self.warmup_by_epoch, (True, False))
+        one_of("warmup_by_epoch", self.warmup_by_epoch, (True, False, _FROM_1))
 
     def weight_at(self, epoch: float) -> float:
         """The factor at a (fractional) epoch, counted from 0."""
         if not self.warmup_epochs:
             return self.weight
-        done = math.floor(epoch) if self.warmup_by_epoch else epoch
+        done = math.floor(epoch) + (self.warmup_by_epoch == _FROM_1) if self.warmup_by_epoch else epoch
         return self.weight * min(done / self.warmup_epochs, 1.0)
 
 
@@ -88,7 +91,8 @@ class Distiller(nn.Layer):
                              f"{student.class_num}. Set class_num of both to that of the teacher's weights.")
         parts = {name: term.method(student, teacher, batch) for name, term in zip(self.names, self.terms)}
         total = sum(term.weight_at(self.epoch) * part for term, part in zip(self.terms, parts.values()))
-        return Losses(total, parts, student.logits, self._minima(teacher, batch))
+        # detached: DataParallel would wait for gradients of a classifier that no loss reads
+        return Losses(total, parts, student.logits.detach(), self._minima(teacher, batch))
 
     def attach(self, size: tuple[int, int], labels: np.ndarray, seed: int = 0) -> None:
         """Show the features that the methods read, and let them make the layers that depend on these.

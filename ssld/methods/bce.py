@@ -8,6 +8,7 @@ from paddle.nn import functional as F
 from ..checks import fraction
 from ..outputs import Batch
 from .base import METHODS, Method
+from .binary import binary_cross_entropy
 
 
 @METHODS.register
@@ -37,9 +38,7 @@ class BCELoss(Method):
         self.threshold = None if threshold is None else fraction("threshold", threshold)
 
     def forward(self, student, teacher, batch):
-        z, y = student.logits.astype("float32"), self._target(batch, student.class_num)
-        # Paddle's binary_cross_entropy_with_logits has a wrong gradient at z = 0, where a classifier may well begin
-        return (y * F.softplus(-z) + (1 - y) * F.softplus(z)).mean()
+        return binary_cross_entropy(student.logits, self._target(batch, student.class_num))
 
     def _target(self, batch: Batch, class_num: int) -> Tensor:
         """float32 [B, C]."""
