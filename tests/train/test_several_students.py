@@ -19,7 +19,8 @@ STUDENTS = [
     {"run": "jsd", **PLAIN},
     {"run": "features", **PLAIN, "width": 8, "EMA": {"decay": 0.9},
      "Loss": {"Train": [{"CELoss": {}}, {"CRDLoss": {"negatives": 6, "embedding": 8}}]}},
-    {"run": "vkd", **PLAIN, "Loss": {"Train": [{"VkDLoss": {}}]}, "Optimizer": {"name": "AdamW", "lr": {"learning_rate": 0.002}}}]
+    {"run": "vkd", **PLAIN, "Loss": {"Train": [{"VkDLoss": {}}]},
+     "Optimizer": {"name": "AdamW", "lr": {"learning_rate": 0.002}}}]
 
 
 @pytest.fixture
