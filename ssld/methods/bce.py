@@ -26,8 +26,8 @@ class BCELoss(Method):
         threshold: targets above it become 1, the others 0, so that of a mixed image both partners may count in full; in
             [0, 1], null: targets stay what they are.
 
-    Source: Wightman, Touvron and Jegou, "ResNet strikes back: An improved training procedure in timm", arXiv:2110.00476,
-    section 2.2, where the targets are thresholded; without, as in Hao et al., arXiv:2305.15781.
+    Source: Wightman, Touvron and Jegou, "ResNet strikes back: An improved training procedure in timm", NeurIPS 2021
+    workshop, arXiv:2110.00476, section 2.2, where the targets are thresholded; without, as in Hao et al., arXiv:2305.15781.
     """
 
     needs = frozenset({"label"})

@@ -19,7 +19,7 @@ class BKDLoss(Method):
     KDLoss's, which a weight has to make up for where that is not wanted.
 
     Source: the binary form in the code of Hao et al., "VanillaKD: Revisit the Power of Vanilla Knowledge Distillation from
-    Small Scale to Large Scale", arXiv:2305.15781.
+    Small Scale to Large Scale", NeurIPS 2023, arXiv:2305.15781.
     """
 
     needs = frozenset({"probabilities"})

@@ -36,7 +36,7 @@ class MEALV2Discriminator(Method):
             the start with 1000 classes, where the other two reach some hundredths.
 
     Source: Shen and Savvides, "MEAL V2: Boosting Vanilla ResNet-50 to 80%+ Top-1 Accuracy on ImageNet without Tricks",
-    arXiv:2009.08453.
+    NeurIPS 2020 workshop, arXiv:2009.08453.
     """
 
     needs = frozenset({"probabilities"})
