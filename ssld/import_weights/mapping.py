@@ -12,7 +12,7 @@ from paddle import nn
 from ..errors import InputError
 from .families import family_of
 
-_HEADS = ("fc", "head", "head.fc", "heads.head", "classifier", "classifier.2")
+_HEADS = ("fc", "head", "head.fc", "heads.head", "head.layers.head", "classifier", "classifier.2")
 _RENAMED = {"running_mean": "_mean", "running_var": "_variance"}        # of batch normalisation
 _COUNTER = "num_batches_tracked"                                        # of batch normalisation; nothing here reads it
 _SHOWN = 5

@@ -12,13 +12,15 @@ from .safetensors import read_safetensors
 from .torch_files import OLD, ZIP, read_torch
 
 _WRAPPERS = ("module.", "_orig_mod.")       # what data-parallel training and compilation put in front of every name
+_STUDENT = "student."                       # of a distiller that was saved whole: teacher and projectors stand beside it
 _PADDLE = ".pdparams"
 
 
 def read_tensors(file: str | Path, part: str | None = None) -> dict[str, np.ndarray]:
     """The tensors of one network in a safetensors file or in a file of `torch.save`, by the names they have there.
 
-    Nothing that the file asks for is run, and PyTorch is not needed.
+    Nothing that the file asks for is run, and PyTorch is not needed. Of a distiller that was saved whole, as ScaleKD's released
+    code does, these are the student's: those whose names begin with "student.", which is left out.
 
     Args:
         file: its content tells the format.
@@ -75,8 +77,13 @@ def _state_dicts(content: Mapping, name: str, seen: set):
 
 
 def _unwrapped(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Without what all names begin with because of how the network was trained."""
+    """Without what all names begin with because of how the network was trained, and without what was trained beside it."""
     for prefix in _WRAPPERS:
         if all(name.startswith(prefix) for name in tensors):
-            tensors = {name[len(prefix):]: value for name, value in tensors.items()}
-    return dict(tensors)
+            tensors = _below(prefix, tensors)
+    return _below(_STUDENT, tensors) or dict(tensors)
+
+
+def _below(prefix: str, tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Those whose names begin with `prefix`, without it."""
+    return {name[len(prefix):]: value for name, value in tensors.items() if name.startswith(prefix)}

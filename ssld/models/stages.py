@@ -8,6 +8,8 @@ from paddle import nn
 
 from ..errors import InputError
 
+PENULTIMATE, FINAL = "penultimate", "final"         # features, see Stages.ends
+
 
 @dataclass(frozen=True)
 class Stages:
@@ -18,12 +20,21 @@ class Stages:
         groups: parameter-name prefixes of each group that a learning-rate multiplier applies to, input side first.
         classifier: prefix of the last linear layer.
         stride: pixels of the input per pixel of the last feature map, in each direction.
+        last: the sublayer with the last feature before pooling, where that is not the end of the last group: a layer norm of
+            all tokens.
     """
 
     family: str
     groups: tuple[tuple[str, ...], ...]
     classifier: str
     stride: int = 32
+    last: str | None = None
+
+    @property
+    def ends(self) -> dict[str, str]:
+        """Names for the last two features that mean the same for every network -> the sublayer whose output is meant."""
+        ends = [prefixes[-1] for prefixes in self.groups if prefixes]       # the last group of a small member may be empty
+        return {PENULTIMATE: ends[-2], FINAL: self.last or ends[-1]}
 
     def group_of(self, parameter: str) -> int | None:
         """The group of a parameter name; None for what lies behind the stages (head and classifier)."""
@@ -81,19 +92,44 @@ def _small_resnet(network) -> Stages:
     return Stages("SmallResNet", (("stem",), ("stage1",), ("stage2",), ("stage3",)), "fc", 4 * network.stem_stride)
 
 
-def _deit_conv_stem(network) -> Stages:
-    """Ours: what makes the tokens, then four times a quarter of the blocks."""
-    return Stages("DeiT", (("cls_token", "pos_embed", "patch_embed"), *_quarters(network.blocks)), "head", 16)
+def _tokens(family: str, last: str | None = None) -> Callable[[nn.Layer], Stages]:
+    """Of a network whose tokens stay as many: what makes them, then four times a quarter of the blocks."""
+    def row(network) -> Stages:
+        makers = ("cls_token", "dist_token", "pos_embed", "patch_embed")
+        stem = tuple(name for name in makers if hasattr(network, name))
+        return Stages(family, (stem, *_quarters(network.blocks)), "head", _patch_of(network), last)
+    return row
 
 
-def _beit(network) -> Stages:
-    """Ours: what makes the tokens, then four times a quarter of the blocks."""
-    return Stages("BEiT", (("cls_token", "patch_embed"), *_quarters(network.blocks)), "head", network.patch)
+def _mixer(network) -> Stages:
+    """Ours: the last stage is two blocks, and the three before it share the others, which is where ScaleKD cuts it."""
+    depth = len(network.blocks)
+    cuts = [(depth - 2) * third // 3 for third in range(4)] + [depth]
+    return Stages("Mixer", (("patch_embed",), *_cut(cuts)), "head", network.patch)
+
+
+def _swin(network) -> Stages:
+    """The merging of patches belongs to the stage behind it, so that a stage ends with its last block."""
+    groups, merging = [("absolute_pos_embed", "patch_embed")], []
+    for place, stage in enumerate(network.layers):
+        groups.append((*merging, *(f"layers.{place}.blocks.{block}" for block in range(len(stage.blocks)))))
+        merging = [f"layers.{place}.downsample"]
+    stride = network.patch_embed.patch_size[0] << (len(network.layers) - 1)
+    return Stages("Swin", tuple(groups), "head", stride, "norm")
+
+
+def _patch_of(network) -> int:
+    """Side of a patch, pixels; ours says so, PaddleClas's patch embedding does, the convolutional stem makes 16."""
+    return getattr(network, "patch", getattr(network.patch_embed, "patch_size", (16,))[0])
 
 
 def _quarters(blocks: nn.LayerList) -> list[tuple[str, ...]]:
     """Four times a quarter of the blocks of a network whose tokens stay as many."""
-    cuts = [len(blocks) * quarter // 4 for quarter in range(5)]
+    return _cut([len(blocks) * quarter // 4 for quarter in range(5)])
+
+
+def _cut(cuts: Sequence[int]) -> list[tuple[str, ...]]:
+    """The names of blocks between each two numbers."""
     return [tuple(f"blocks.{i}" for i in range(first, last)) for first, last in zip(cuts, cuts[1:])]
 
 
@@ -129,7 +165,15 @@ _ROWS: dict[str, Callable[[nn.Layer], Stages]] = {
     "efficientnet_v2_b0.EfficientNetV2B0": _named("EfficientNetV2", [["stem", "stage1"], ["stage2"], ["stage3"],
                                                                      ["stage4", "stage5"], ["stage6"]], "fc"),
     "regnet_y.RegNetY": lambda network: Stages("RegNetY", (("stem",), *((stage,) for stage in network.stages)), "fc"),
-    "deit_conv_stem.DeiTConvStem": _deit_conv_stem,
-    "beit.BEiT": _beit,
+    "deit_conv_stem.DeiTConvStem": _tokens("DeiT", "norm"),
+    "vision_transformer.VisionTransformer": _tokens("ViT", "norm"),
+    "distilled_vision_transformer.DistilledVisionTransformer": _tokens("ViT", "norm"),
+    "vit.ViT": _tokens("ViT", "norm"),
+    "beit.BEiT": _tokens("BEiT"),
+    "mixer.Mixer": _mixer,
+    "swin_transformer.SwinTransformer": _swin,
+    # its downsampling layers have a list of their own
+    "convnext.ConvNeXt": _named("ConvNeXt", [["downsample_layers.0"], ["stages.0"]]
+                                + [[f"downsample_layers.{i}", f"stages.{i}"] for i in range(1, 4)], "head"),
     "sret.SReTLT": _named("SReT", [["pos_embed", "patch_embed"]] + [[f"stages.{i}"] for i in range(3)], "head"),
 }

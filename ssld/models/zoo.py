@@ -1,13 +1,10 @@
 """Building a network by name: any PaddleClas backbone, or one of ours."""
 from __future__ import annotations
 
-import contextlib
 import inspect
 import itertools
-import logging
 import sys
 from collections.abc import Callable
-from types import ModuleType
 
 import paddle
 from paddle import nn
@@ -16,18 +13,23 @@ from ..checks import below_one, one_of, positive_int
 from ..errors import InputError, located
 from ..registry import check_arguments, nearest
 from . import residual, swin
-from .beit import BEiTv2_base_patch16, BEiTv2_large_patch16
+from .beit import BEiT_large_patch14, BEiTv2_base_patch16, BEiTv2_large_patch16
 from .deit_conv_stem import DeiT_small_conv_stem, DeiT_tiny_conv_stem
 from .efficientnet_v2_b0 import EfficientNetV2B0
 from .fbnet import FBNetC
+from .mixer import Mixer_B_14, Mixer_B_16, Mixer_S_16
+from .paddleclas_backbones import backbones as _backbones
 from .regnet_y import RegNetY_16GF
 from .small_resnet import SmallResNet
 from .sret import SReTLT
+from .vit import ViT_B_14, ViT_B_16, ViT_S_16
 
-OURS = {"BEiTv2_base_patch16": BEiTv2_base_patch16, "BEiTv2_large_patch16": BEiTv2_large_patch16,
-        "DeiT_small_conv_stem": DeiT_small_conv_stem, "DeiT_tiny_conv_stem": DeiT_tiny_conv_stem,
-        "EfficientNetV2_B0": EfficientNetV2B0, "FBNetC": FBNetC, "RegNetY_16GF": RegNetY_16GF, "SmallResNet": SmallResNet,
-        "SReT_LT": SReTLT}
+OURS = {"BEiT_large_patch14": BEiT_large_patch14, "BEiTv2_base_patch16": BEiTv2_base_patch16,
+        "BEiTv2_large_patch16": BEiTv2_large_patch16, "DeiT_small_conv_stem": DeiT_small_conv_stem,
+        "DeiT_tiny_conv_stem": DeiT_tiny_conv_stem, "EfficientNetV2_B0": EfficientNetV2B0, "FBNetC": FBNetC,
+        "Mixer_B_14": Mixer_B_14, "Mixer_B_16": Mixer_B_16, "Mixer_S_16": Mixer_S_16, "RegNetY_16GF": RegNetY_16GF,
+        "SmallResNet": SmallResNet, "SmallSwin": swin.SmallSwin, "SReT_LT": SReTLT, "ViT_B_14": ViT_B_14,
+        "ViT_B_16": ViT_B_16, "ViT_S_16": ViT_S_16}
 _PREPARED = ("pretrained", "use_ssld", "lr_mult_list")      # ours to handle, for every backbone alike
 _RATE = "drop_path_rate"
 _networks = itertools.count()
@@ -127,17 +129,6 @@ def backbone_names() -> list[str]:
     return sorted(theirs + list(OURS))
 
 
-def _backbones() -> ModuleType:
-    """PaddleClas's backbones, imported when first needed (it takes a second) and without its chatter."""
-    with _quiet():
-        from paddleclas.ppcls.arch import backbone
-        from paddleclas.ppcls.utils import logger
-    if logger._logger is None:
-        logger.init_logger()
-    logger._logger.setLevel(logging.ERROR)          # each backbone that is built announces a deprecation of its own
-    return backbone
-
-
 def _check_options(builder, options: dict, where: str, extra: tuple[str, ...] = ()) -> None:
     """Refuse options that no constructor of the backbone's file takes: the builders swallow anything."""
     known = _options_of(builder) | set(extra)
@@ -159,14 +150,3 @@ def _options_of(builder: Callable) -> set[str]:
     for function in [builder] + [c.__init__ for c in classes]:
         known |= {n for n, p in inspect.signature(function).parameters.items() if p.kind is p.POSITIONAL_OR_KEYWORD}
     return known - {"self", *_PREPARED}
-
-
-@contextlib.contextmanager
-def _quiet():
-    """No log lines of other packages while they are imported."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)

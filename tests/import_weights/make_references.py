@@ -15,14 +15,16 @@ import timm
 import torch
 import torchvision
 from safetensors.torch import save_file
-from timm.models import beit, convnext, deit, regnet, resnet, swin_transformer, vision_transformer
+from timm.models import beit, convnext, deit, mlp_mixer, regnet, resnet, swin_transformer, vision_transformer
+from torch.nn import functional
 from torchvision import models
 
 HERE = Path(__file__).resolve().parent
 CLASSES = 7
 REAL = ("resnet18", "resnet50", "resnet50d", "deit_tiny_patch16_224", "swin_tiny_patch4_window7_224", "convnext_tiny",
-        "regnety_160", "beitv2_base_patch16_224")
+        "regnety_160", "beitv2_base_patch16_224", "mixer_s16_224", "mixer_b16_224", "eva_large_patch14_196")
 _VIT = dict(img_size=32, patch_size=8, embed_dim=32, depth=2, num_heads=4, num_classes=CLASSES)
+_MEAN = dict(class_token=False, no_embed_class=True, global_pool="avg", fc_norm=False)
 _SWIN = dict(patch_size=4, embed_dim=16, depths=(2, 2, 2), num_heads=(1, 2, 4), num_classes=CLASSES)
 _CNBLOCKS = ((8, 16, 1), (16, 24, 2), (24, 32, 1), (32, None, 1))
 
@@ -51,7 +53,22 @@ def networks() -> dict:
         "timm_regnet_y": (regnet.RegNet(regnet_y, num_classes=CLASSES), 64),
         "torchvision_regnet_y": (models.RegNet(parameters, num_classes=CLASSES), 64),
         "timm_beit": (beit.Beit(use_abs_pos_emb=False, use_rel_pos_bias=True, init_values=0.1, **_VIT), 32),
+        "timm_vit_gap": (vision_transformer.VisionTransformer(**_VIT, **_MEAN), 32),
+        "timm_mixer": (mlp_mixer.MlpMixer(num_classes=CLASSES, img_size=32, patch_size=8, num_blocks=3, embed_dim=32), 32),
+        "timm_eva": (vision_transformer.VisionTransformer(**_VIT, global_pool="avg"), 32),
+        "timm_eva_resized": (Resized(**_VIT, global_pool="avg", dynamic_img_size=True), 48),
+        "timm_swin_96": (swin_transformer.SwinTransformer(img_size=96, window_size=4, **_SWIN), 96),
     }
+
+
+class Resized(vision_transformer.VisionTransformer):
+    """The positions of small images in large ones, interpolated as the released code of ScaleKD has it."""
+
+    def _pos_embed(self, x: torch.Tensor) -> torch.Tensor:
+        grid = self.pos_embed[:, 1:].reshape(1, 4, 4, -1).permute(0, 3, 1, 2)
+        grid = functional.interpolate(grid, size=x.shape[1:3], mode="bicubic", align_corners=False).flatten(2).transpose(1, 2)
+        class_token = (self.cls_token + self.pos_embed[:, :1]).expand(len(x), -1, -1)
+        return torch.cat([class_token, x.flatten(1, 2) + grid], 1)
 
 
 def reference(network: torch.nn.Module, size: int) -> dict:

@@ -9,7 +9,9 @@ from ssld.errors import InputError
 from ssld.import_weights.mapping import class_num_of, map_onto
 from ssld.models import swin
 from ssld.models.beit import BEiT
+from ssld.models.mixer import Mixer
 from ssld.models.regnet_y import RegNetY
+from ssld.models.vit import ViT
 from ssld.models.zoo import backbone_names, build_network
 
 CLASSES = 7
@@ -36,9 +38,9 @@ def small_vit(kind: str):
     return getattr(vits, kind)(class_num=CLASSES, **options)
 
 
-def small_swin(last_stage_shift="auto"):
+def small_swin(last_stage_shift="auto", img_size=64):
     builder = classes_of("legendary_models.swin_transformer").SwinTransformer
-    return swin.with_option(builder)(last_stage_shift, img_size=64, embed_dim=16, depths=[2, 2, 2], num_heads=[1, 2, 4],
+    return swin.with_option(builder)(last_stage_shift, img_size=img_size, embed_dim=16, depths=[2, 2, 2], num_heads=[1, 2, 4],
                                      window_size=4, class_num=CLASSES)
 
 
@@ -58,7 +60,11 @@ NETWORKS = {
     "timm_deit_distilled": lambda: small_vit("DistilledVisionTransformer"),
     "torchvision_vit": lambda: small_vit("VisionTransformer"), "timm_swin": small_swin, "torchvision_swin": small_swin,
     "timm_convnext": small_convnext, "torchvision_convnext": small_convnext, "timm_regnet_y": small_regnet,
-    "torchvision_regnet_y": small_regnet, "timm_beit": lambda: BEiT(CLASSES, 32, 2, 4, 32, 8)}
+    "torchvision_regnet_y": small_regnet, "timm_beit": lambda: BEiT(CLASSES, 32, 2, 4, 32, 8),
+    "timm_vit_gap": lambda: ViT(CLASSES, 32, 8, 32, depth=2, heads=4),
+    "timm_mixer": lambda: Mixer(CLASSES, 32, 3, 16, 8, 32, epsilon=1e-6),
+    "timm_eva": lambda: BEiT(CLASSES, 32, 2, 4, 32, 8, "absolute"),
+    "timm_eva_resized": lambda: BEiT(CLASSES, 32, 2, 4, 48, 8, "absolute", 32), "timm_swin_96": lambda: small_swin(img_size=96)}
 
 
 def loaded(network: nn.Layer, tensors: dict) -> nn.Layer:
@@ -88,6 +94,12 @@ def test_every_reference_is_compared(references):
     assert {name for name, value in references.items() if isinstance(value, dict)} == set(NETWORKS)
 
 
+def test_swin_follows_the_size_of_the_images_whatever_it_was_built_for(references, seeded):
+    for built, name in ((64, "timm_swin_96"), (96, "timm_swin")):
+        network = loaded(small_swin(img_size=built), seeded.tensors(references[name]["tensors"]))
+        assert deviation(network, references[name], seeded.images(references[name]["size"])) < 1e-4
+
+
 @pytest.mark.parametrize("shift, agrees", [("off", True), ("on", False), (False, True)])
 def test_swin_answers_otherwise_with_the_shift_that_paddleclas_has(shift, agrees, references, seeded):
     reference = references["timm_swin"]
@@ -103,8 +115,10 @@ def test_an_unknown_shift_is_refused():
 
 REAL = {"resnet18": ("ResNet18", {}), "resnet50": ("ResNet50", {}), "resnet50d": ("ResNet50_vd", {}),
         "deit_tiny_patch16_224": ("DeiT_tiny_patch16_224", {}),
-        "swin_tiny_patch4_window7_224": ("SwinTransformer_tiny_patch4_window7_224", {}), "convnext_tiny": ("ConvNeXt_tiny", {})}
-LARGE = {"regnety_160": ("RegNetY_16GF", {}), "beitv2_base_patch16_224": ("BEiTv2_base_patch16", {})}
+        "swin_tiny_patch4_window7_224": ("SwinTransformer_tiny_patch4_window7_224", {}), "convnext_tiny": ("ConvNeXt_tiny", {}),
+        "mixer_s16_224": ("Mixer_S_16", {"epsilon": 1e-6})}
+LARGE = {"regnety_160": ("RegNetY_16GF", {}), "beitv2_base_patch16_224": ("BEiTv2_base_patch16", {}),
+         "mixer_b16_224": ("Mixer_B_16", {}), "eva_large_patch14_196": ("BEiT_large_patch14", {"position_size": 196})}
 
 
 @pytest.mark.parametrize("name", [*REAL, *(pytest.param(name, marks=pytest.mark.slow) for name in LARGE)])
@@ -157,6 +171,43 @@ def test_the_authors_names_of_swin_and_their_tables_are_understood(references, s
     mapped = map_onto(small_swin(), theirs)
     assert all(np.array_equal(mapped.state[name], expected[name]) for name in expected)
     assert sorted(mapped.unused) == ["layers.0.blocks.0.attn.relative_position_index", "layers.0.blocks.1.attn_mask"]
+
+
+OPENMMLAB = {"patch_embed.proj.": "patch_embed.projection.", "stem.proj.": "patch_embed.projection.", "blocks.": "layers.",
+             ".norm1.": ".ln1.", ".norm2.": ".ln2.", ".mlp.fc1.": ".ffn.layers.0.0.", ".mlp.fc2.": ".ffn.layers.1.",
+             ".mlp_tokens.fc1.": ".token_mix.layers.0.0.", ".mlp_tokens.fc2.": ".token_mix.layers.1.",
+             ".mlp_channels.fc1.": ".channel_mix.layers.0.0.", ".mlp_channels.fc2.": ".channel_mix.layers.1."}
+
+
+@pytest.mark.parametrize("name, head, norm", [("timm_vit_gap", "head.layers.head.", "ln1."), ("timm_mixer", "head.fc.", "ln1."),
+                                              ("timm_eva", "head.fc.", "ln2."), ("timm_vit", "head.layers.head.", "ln1.")])
+def test_openmmlabs_names_of_networks_of_tokens_are_understood(name, head, norm, references, seeded):
+    tensors = seeded.tensors(references[name]["tensors"])
+    expected, theirs = map_onto(NETWORKS[name](), tensors).state, {}
+    for tensor, array in tensors.items():
+        for ours, other in OPENMMLAB.items():
+            tensor = tensor.replace(ours, other)
+        for final in ("fc_norm.", "norm."):
+            tensor = norm + tensor[len(final):] if tensor.startswith(final) else tensor
+        theirs[tensor.replace("head.", head) if tensor.startswith("head.") else f"backbone.{tensor}"] = array
+    assert class_num_of(theirs) == CLASSES and not set(theirs) & set(tensors)
+    mapped = map_onto(NETWORKS[name](), theirs)
+    assert not mapped.unused and all(np.array_equal(mapped.state[each], expected[each]) for each in expected)
+
+
+@pytest.mark.parametrize("name", ["timm_resnet_bottleneck", "timm_resnet_d_basic"])
+def test_openmmlabs_names_of_resnets_are_understood(name, references, seeded):
+    tensors = seeded.tensors(references[name]["tensors"])
+    expected, deep = map_onto(NETWORKS[name](), tensors).state, "_d_" in name
+    theirs = {}
+    for tensor, array in tensors.items():
+        if deep:                                    # the third batch norm of the stem is its seventh layer there
+            tensor = tensor.replace("bn1.", "stem.7.", 1) if tensor.startswith("bn1.") else tensor
+            tensor = tensor.replace("conv1.", "stem.", 1) if tensor.startswith("conv1.") else tensor
+        theirs[f"head.{tensor}" if tensor.startswith("fc.") else f"backbone.{tensor}"] = array
+    mapped = map_onto(NETWORKS[name](), theirs)
+    assert class_num_of(theirs) == CLASSES
+    assert all(np.array_equal(mapped.state[each], expected[each]) for each in expected)
 
 
 def test_a_missing_tensor_and_a_misspelt_one_are_named_with_the_nearest(references):

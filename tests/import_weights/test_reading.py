@@ -43,6 +43,18 @@ def test_a_part_of_a_training_checkpoint_has_to_be_chosen_when_there_are_several
         read_tensors(files / "checkpoint.pth", "modell")
 
 
+@pytest.mark.parametrize("wrapper", ["", "module."])
+def test_of_a_distiller_saved_whole_the_student_is_read(make_safetensors, tmp_path, wrapper):
+    """What stands beside it: the teacher, projectors, and a projector whose name holds the word."""
+    one = np.ones((2, 3), np.float32)
+    names = ["student.backbone.layer1.0.conv1.weight", "student.head.fc.weight", "teacher.backbone.norm.weight",
+             "generator.cap3.student.weight", "students.weight"]
+    file = make_safetensors(tmp_path / "run.safetensors", {wrapper + name: one * place for place, name in enumerate(names)})
+    found = read_tensors(file)
+    assert {name: float(value[0, 0]) for name, value in found.items()} == {"backbone.layer1.0.conv1.weight": 0,
+                                                                           "head.fc.weight": 1}
+
+
 def test_a_whole_network_in_place_of_its_tensors_is_refused(files):
     with pytest.raises(InputError, match="it asks for torch.nn.parallel.data_parallel.DataParallel.*save its state dict alone"):
         read_tensors(files / "whole_network.pth")

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import paddle
 import pytest
-from paddle.nn import functional as F
 
 from ssld.errors import InputError
 from ssld.export.inference import export_inference
@@ -31,33 +30,6 @@ def evaluated(network):
     return network
 
 
-def norm(x, layer):
-    mean, variance = x.mean(-1, keepdims=True), x.var(-1, keepdims=True)
-    return (x - mean) / np.sqrt(variance + 1e-6) * layer.weight.numpy() + layer.bias.numpy()
-
-
-def linear(x, layer):
-    return x @ layer.weight.numpy() + layer.bias.numpy()
-
-
-def softmax(x):
-    x = np.exp(x - x.max(-1, keepdims=True))
-    return x / x.sum(-1, keepdims=True)
-
-
-def block_of(block, x, heads):
-    """Attention head by head, then the MLP."""
-    width = x.shape[2]
-    qkv, seen = linear(norm(x, block.norm1), block.attn.qkv), []
-    for head in range(heads):
-        query, key, value = (qkv[:, :, part * width + head * width // heads:part * width + (head + 1) * width // heads]
-                             for part in range(3))
-        seen.append(softmax(query @ key.transpose(0, 2, 1) / np.sqrt(width // heads)) @ value)
-    x = x + linear(np.concatenate(seen, 2), block.attn.proj)
-    hidden = F.gelu(paddle.to_tensor(linear(norm(x, block.norm2), block.mlp.fc1))).numpy()
-    return x + linear(hidden, block.mlp.fc2)
-
-
 @pytest.mark.parametrize("name, count", [("DeiT_tiny_conv_stem", 6_633_104), ("DeiT_small_conv_stem", 23_797_520)])
 def test_there_are_as_many_weights_as_published(name, count):
     """6.6 and 23.8 million with both heads."""
@@ -78,16 +50,16 @@ def test_the_stem_has_the_convolutions_of_the_recipe():
         assert evaluated(build_network("DeiT_tiny_conv_stem", 5)).patch_embed(images(1, 224)).shape == [1, 192, 14, 14]
 
 
-def test_the_answer_is_the_mean_of_the_heads_of_the_class_token_and_of_the_mean_of_the_stems_tokens():
-    network = evaluated(made())
+def test_the_answer_is_the_mean_of_the_heads_of_the_class_token_and_of_the_mean_of_the_stems_tokens(oracle):
+    network, vision = evaluated(made()), oracle("vision")
     with paddle.no_grad():
         tokens = network.patch_embed(images()).numpy().reshape(3, 24, 4).transpose(0, 2, 1)
         class_token = np.tile(network.cls_token.numpy(), (3, 1, 1))
         x = np.concatenate([class_token, tokens.mean(1, keepdims=True), tokens], 1) + network.pos_embed.numpy()
         for block in network.blocks:
-            x = block_of(block, x, 3)
-        x = norm(x, network.norm)
-        expected = (linear(x[:, 0], network.head) + linear(x[:, 1], network.head_dist)) / 2
+            x = vision.block(x, block, 3)
+        x = vision.norm(x, network.norm)
+        expected = (vision.linear(x[:, 0], network.head) + vision.linear(x[:, 1], network.head_dist)) / 2
         np.testing.assert_allclose(network(images()).numpy(), expected, atol=1e-5)
 
 
@@ -155,5 +127,5 @@ def test_wrong_options_are_refused(options, message):
 
 
 def test_images_of_another_size_are_refused():
-    with pytest.raises(InputError, match="takes images of 32 x 32 pixels, found 64 x 64. Change the size in transform_ops"):
+    with pytest.raises(InputError, match="takes images of 32 x 32 pixels, found 64 x 64. Set its img_size, or change"):
         made()(images(1, 64))

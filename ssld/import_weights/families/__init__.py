@@ -20,6 +20,16 @@ from ...errors import InputError
 
 Rules = Sequence["tuple[str, str | None]"]
 
+# OpenMMLab's names of networks of tokens, which ScaleKD's released weights have, in those of timm
+_LAYER = r"backbone\.layers\.(\d+)\."
+_MLPS = {"ffn": "mlp", "token_mix": "mlp_tokens", "channel_mix": "mlp_channels"}
+OPENMMLAB: Rules = [
+    *((rf"{_LAYER}{theirs}\.layers\.0\.0", rf"blocks.\1.{ours}.fc1") for theirs, ours in _MLPS.items()),
+    *((rf"{_LAYER}{theirs}\.layers\.1", rf"blocks.\1.{ours}.fc2") for theirs, ours in _MLPS.items()),
+    (rf"{_LAYER}ln(\d)", r"blocks.\1.norm\2"), (r"backbone\.layers\.", "blocks."), (r"backbone\.ln1\.", "norm."),
+    (r"backbone\.ln2\.", "fc_norm."), (r"backbone\.patch_embed\.projection", "patch_embed.proj"), (r"backbone\.", ""),
+    (r"head\.(?:fc|layers\.head)\.", "head.")]
+
 
 def family_of(network: nn.Layer) -> ModuleType:
     """The family that `network` belongs to.

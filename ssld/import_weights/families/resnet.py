@@ -1,4 +1,4 @@
-"""ResNets as timm and torchvision name them, and timm's ResNet-D, which is PaddleClas's ResNet*_vd."""
+"""ResNets as timm, torchvision and OpenMMLab name them, and their ResNet-D, which is PaddleClas's ResNet*_vd."""
 from __future__ import annotations
 
 import math
@@ -7,17 +7,21 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from . import renamed
+
 NETWORKS = ("resnet.ResNet",)
 _BLOCK = re.compile(r"layer(\d)\.(\d+)\.(conv|bn|downsample\.)(\d)\.(\w+)")
 _DEEP_STEM = re.compile(r"conv1\.(\d)\.(\w+)")
 _LAYERS = ("conv", "bn")
+_OPENMMLAB = [(r"backbone\.stem\.", "conv1."), (r"backbone\.", ""), (r"head\.fc\.", "fc.")]
 _EPSILON = 1e-5                 # of batch normalisation, in both
 
 
 def places(names: Iterable[str], network) -> dict[str, str | None]:
     """See ssld.import_weights.families."""
     first = [sum(network.block_depth[:stage]) for stage in range(len(network.block_depth))]
-    return {name: _block(name, network, first) or _stem(name, network.is_vd_mode) for name in names}
+    theirs = {name: renamed(name, _OPENMMLAB) for name in names}
+    return {name: _block(known, network, first) or _stem(known, network.is_vd_mode) for name, known in theirs.items()}
 
 
 def made(missing: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
