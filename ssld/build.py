@@ -2,8 +2,8 @@
 build_fix_stage; the counterpart for curation is build_expansion. Nothing below these files sees a config."""
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 
 import numpy as np
 import paddle
@@ -17,7 +17,7 @@ from .build_teacher import build_teacher, check_class_num
 from .checks import one_of
 from .config import Config
 from .data.dataset import ImageNetDataset
-from .data.loader import StepSampler
+from .data.loader import Loader, StepSampler
 from .data.manifest import check_labels, refuse_overlap
 from .device import is_main
 from .distiller import Distiller, Term, check_needs
@@ -30,6 +30,9 @@ from .optim.optimizers import OPTIMIZERS
 from .optim.schedules import SCHEDULES, Schedule
 from .registry import check_arguments, check_keys, options_of
 from .softlabels.passes import CropSampler
+from .students import one_student, students_of
+from .teachers.base import Teacher
+from .teachers.shared import SharedTeacher
 from .teachers.stored import StoredTeacher
 from .timetable import Timetable
 from .train.precision import Precision
@@ -68,8 +71,13 @@ def build_terms(config: Config) -> list[Term]:
     return terms
 
 
-def build_distiller(config: Config) -> Distiller:
-    """Student, teacher and loss terms. What can be refused is refused before any weights are read."""
+def build_distiller(config: Config, teacher: Callable[[], Teacher | None] | None = None) -> Distiller:
+    """Student, teacher and loss terms. What can be refused is refused before any weights are read.
+
+    Args:
+        config: of one student.
+        teacher: gives that of Arch.teacher, where several students share one.
+    """
     terms = build_terms(config)
     if not config.section("Arch").get("teacher"):
         for term in terms:
@@ -82,9 +90,8 @@ def build_distiller(config: Config) -> Distiller:
         frozen = Frozen(student, options["trainable"]) if options.get("trainable") is not None else None
         if one_of("engine", options.get("engine", "eager"), STUDENT_ENGINES) == "onednn":
             use_onednn(student)
-    teacher = build_teacher(config)
     with located(config.file):
-        return Distiller(student, teacher, terms, frozen)
+        return Distiller(student, teacher() if teacher else build_teacher(config), terms, frozen)
 
 
 def build_timetable(config: Config, settings: Settings, sampler: StepSampler | CropSampler) -> Timetable:
@@ -125,21 +132,53 @@ def build_precision(config: Config) -> Precision:
 
 
 def build_trainer(config: Config) -> Trainer:
-    """Everything of a training run, ready to `fit()`."""
-    settings = build_settings(config)
+    """Everything of the training of one student, ready to `fit()`."""
+    one_student(config)
+    return build_trainers(config)[0]
+
+
+def build_trainers(config: Config) -> list[Trainer]:
+    """The training of each student, ready for `ssld.train.loop.fit`; they share lists, images and teacher."""
+    runs = students_of(config)
+    settings = {name: build_settings(alone) for name, alone in runs.items()}
+    first = next(iter(runs))
+    common, its_settings = runs[first], settings[first]
+    if its_settings.fix_resolution and len(runs) > 1:
+        raise InputError(f"{config.where('Global')}: a Fix stage (fix_resolution) trains one classifier, and Arch.students "
+                         f"names {len(runs)} students. Give each a run of its own.")
+    teacher = cache(partial(_shared_teacher if len(runs) > 1 else build_teacher, common))
+    models = {name: _as_if_alone(alone, settings[name], teacher) for name, alone in runs.items()}
+    if isinstance(teacher(), SharedTeacher):
+        teacher().announce(tap for model in models.values() for tap in model.teacher_taps())
+    if isinstance(teacher(), StoredTeacher):
+        loader = build_stored_loader(common, its_settings, teacher().store)
+    else:
+        loader = build_train_loader(common, its_settings)
+    measure = evaluator(common) if has_evaluation(common) else None
+    loader = mixed(common, its_settings, loader)
+    return [_build_trainer(alone, settings[name], models[name], loader, measure, name) for name, alone in runs.items()]
+
+
+def _shared_teacher(config: Config) -> Teacher | None:
+    """The teacher of several students; labels from a store come with each batch, so nobody is asked for them."""
+    teacher = build_teacher(config)
+    return teacher if teacher is None or isinstance(teacher, StoredTeacher) else SharedTeacher(teacher)
+
+
+def _as_if_alone(config: Config, settings: Settings, teacher: Callable[[], Teacher | None]) -> Distiller:
+    """A student with random weights that do not depend on who was built before."""
     paddle.seed(settings.seed)
     np.random.seed(settings.seed)           # some backbones of PaddleClas draw from numpy's global generator
-    model = build_distiller(config)
-    if isinstance(model.teacher, StoredTeacher):
-        loader = build_stored_loader(config, settings, model.teacher.store)
-    else:
-        loader = build_train_loader(config, settings)
-    measure = evaluator(config) if has_evaluation(config) else None
-    loader = mixed(config, settings, loader)
+    return build_distiller(config, teacher)
+
+
+def _build_trainer(config: Config, settings: Settings, model: Distiller, loader: Loader, measure, name: str) -> Trainer:
+    """What one student has for itself."""
     _check_lists(config, model, loader.dataset, measure.dataset if measure else None)
     if settings.fix_resolution:
         build_fix_stage.check(config, model, loader.dataset)
     if any("features" in term.method.needs for term in model.terms):
+        paddle.seed(int(np.random.SeedSequence((settings.seed, 1)).generate_state(1)[0]))      # as if alone, too
         with located(config.file):
             model.attach(loader.dataset.image_size(), loader.dataset.manifest.label, settings.seed)
     if settings.fix_resolution and settings.cache_features:
@@ -152,7 +191,7 @@ def build_trainer(config: Config) -> Trainer:
         check_arguments(EMA, config.section("EMA"), config.where("EMA"), injected=["network"])
         with located(config.file):
             ema = EMA(model.student, **config.section("EMA"))
-    return Trainer(model, loader, optimizer, schedule, settings, measure, ema, build_precision(config), _notes(model))
+    return Trainer(model, loader, optimizer, schedule, settings, measure, ema, build_precision(config), _notes(model), name)
 
 
 def _notes(model: Distiller) -> dict:

@@ -35,7 +35,8 @@ class Teacher(NamedTuple):
 def build_teachers(config: Config) -> list[Teacher]:
     """The networks of Arch.teachers, a list, or that of Arch.teacher.
 
-    Keys of each: those of a live teacher (see ssld.build_teacher), and size, interpolation, mean and std of its view.
+    Keys of each: those of a live teacher (see ssld.build_teacher); size, interpolation, mean and std are those of its view of
+    the files' pixels here.
 
     Raises:
         InputError: no network, misspelt keys, weights that do not fit, or a teacher whose labels would depend on neighbours.
@@ -64,6 +65,8 @@ def facts_of_teachers(teachers: Sequence[Teacher]) -> dict:
     """What the metadata of a store says about its teachers; the view by itself only if they share one."""
     named = [{**teacher.live.identity._asdict(), "engine": teacher.live.engine.name, **teacher.view.card()}
              for teacher in teachers]
+    for facts in named:
+        del facts["sees"]               # the view says it
     view = teachers[0].view
     if any(teacher.view != view for teacher in teachers):
         return {"teachers": named}

@@ -17,8 +17,9 @@ from dedup.workers.executors import open_executor
 
 from . import device
 from .build import build_settings
-from .build_networks import build_frozen_network
+from .build_networks import VIEW_KEYS, build_frozen_network
 from .build_onnx import build_onnx_engine, is_onnx, onnx_digest
+from .build_own_view import build_own_view
 from .config import Config
 from .curation.columns import ABSENT, Scores
 from .curation.duplicates import read_fates, remove_duplicates, source_of
@@ -36,6 +37,8 @@ from .models.weights import fingerprint
 from .progress import Progress
 from .registry import check_arguments
 from .teachers.engines import make_engine
+from .teachers.live import LiveTeacher
+from .teachers.own_view import OwnView
 from .teachers.program import ProgramEngine
 
 SECTIONS = ("Global", "Engine", "Arch", "Lists", "Remove", "Score", "Select", "Merge")
@@ -50,7 +53,8 @@ def run_expansion(config: Config, overrides: str | Path | None = None, dry_run: 
     cls_label_path, delimiter), Remove (within_pool, features, max_error_fraction and the parameters of dedup.Options),
     Arch.teacher (a network, or `program`: an exported model) and Score (top, features, batch_size, shard_size,
     num_workers, max_bad_fraction, gpus_per_task, transform_ops), Select (name of a selector, its options, output:
-    subfolder) and Merge (image_root).
+    subfolder) and Merge (image_root). What Score.transform_ops give is turned into what the teacher's size, interpolation,
+    mean and std ask for, where it has these keys.
 
     Args:
         config: the curation.
@@ -198,11 +202,13 @@ def _plan(config: Config, own: Mapping) -> dict:
                          "`ssld train`, where it is compared with float32 first. Use engine: auto.")
     if is_onnx(config):
         _refuse_features(config, bool(own["features"]))
-        weights, network = onnx_digest(build_onnx_engine(config, own_view=True).file), teacher
+        weights, network = onnx_digest(build_onnx_engine(config).file), teacher
     else:
         weights = sha256_file(f"{teacher['program']}.pdiparams") if "program" in teacher else fingerprint(
             build_frozen_network(config).state_dict())
         network = {key: teacher.get(key) for key in ("name", "program", "outputs", "class_num")}
+        network.update((key, teacher[key]) for key in VIEW_KEYS if key in teacher)
+    _own_view(config)                   # refused here rather than in every process that scores
     return {"weights": weights, "network": network, "transform_ops": own.get("transform_ops"),
             "engine": teacher.get("engine", "auto"), "features": bool(own["features"])}
 
@@ -218,11 +224,11 @@ def _open_scorer(settings: str, file: str, features: bool) -> Scorer:
         check_arguments(_program_options, teacher, config.where("Arch", "teacher"))
         return Scorer(transform, ProgramEngine(teacher["program"], teacher.get("outputs", "logits")), teacher["class_num"])
     if is_onnx(config):
-        return Scorer(transform, build_onnx_engine(config, own_view=True), teacher["class_num"])
-    network = build_frozen_network(config)
-    if features:
-        network = WithFeatures(network)
-    return Scorer(transform, make_engine(network, teacher.get("engine", "auto")), teacher["class_num"])
+        engine = build_onnx_engine(config)
+    else:
+        network = build_frozen_network(config)
+        engine = make_engine(WithFeatures(network) if features else network, teacher.get("engine", "auto"))
+    return Scorer(transform, LiveTeacher(engine, view=_own_view(config)).logits, teacher["class_num"])
 
 
 def teacher_embedding(config: Config) -> TeacherEmbedding:
@@ -234,7 +240,7 @@ def teacher_embedding(config: Config) -> TeacherEmbedding:
     teacher = config.section("Arch")["teacher"]
     _refuse_features(config, "program" in teacher or is_onnx(config))
     network = partial(_frozen_network, json.dumps(config.data), config.file)
-    return TeacherEmbedding(network, _evaluation_view(config), teacher.get("engine", "auto"))
+    return TeacherEmbedding(network, _evaluation_view(config), teacher.get("engine", "auto"), view=_own_view(config))
 
 
 def _refuse_features(config: Config, wanted: bool) -> None:
@@ -247,6 +253,11 @@ def _refuse_features(config: Config, wanted: bool) -> None:
 
 def _frozen_network(settings: str, file: str):
     return build_frozen_network(Config(json.loads(settings), file))
+
+
+def _own_view(config: Config) -> OwnView | None:
+    """What the teacher makes of the pool's images; an exported program has no keys for that."""
+    return None if "program" in config.section("Arch")["teacher"] else build_own_view(config, [("Score", "transform_ops")])
 
 
 def _evaluation_view(config: Config):

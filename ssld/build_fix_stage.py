@@ -90,7 +90,8 @@ def _cache(config: Config, settings: Settings, mode: str, dataset: ImageNetDatas
     workers = (config.section("DataLoader")[mode].get("loader") or {}).get("num_workers", 0)
     return RowCache(Path(settings.output_dir) / FOLDER / mode.lower(), dataset, made_of,
                     widths_of(model.student, model.frozen, teacher),
-                    lambda: Answers(model.student, teacher, dataset.image_size(), settings.features_engine), batch_size, workers)
+                    lambda: Answers(model.student, teacher, dataset.image_size(), settings.features_engine),
+                    batch_size, workers)
 
 
 def _images(manifest: Manifest) -> str:

@@ -2,37 +2,31 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Optional
+from typing import Optional
 
 from dedup.files import sha256_file
 
-from .build_data import loader_section
+from .build_networks import VIEW_KEYS
+from .build_own_view import view_in_training
 from .checks import positive_int
 from .config import Config
-from .data.transforms import TRANSFORMS
-from .device import is_main
 from .errors import InputError, located
-from .registry import check_arguments
+from .registry import check_arguments, check_keys
 from .teachers.onnx import OnnxEngine, OnnxTeacher
-from .teachers.own_view import Normalisation, OwnView
 from .teachers.record import TeacherIdentity
-
-_NORMALISE = "NormalizeImage"
 
 
 @dataclass(frozen=True)
 class OnnxOptions:
-    """The keys of Arch.teacher for an ONNX file.
+    """The keys of Arch.teacher for an ONNX file, besides those of its view; see ssld.build_own_view.
 
     Attributes:
         path: the file.
         class_num: width of its logits.
         name: what the run calls it; default: the file's name.
-        mean, std, size, interpolation: of the images that it was trained on; see ssld.teachers.own_view. size: default: what
-            the file says, else as the student sees them.
         outputs, logits, probabilities: see ssld.teachers.onnx.
         min_top1: see ssld.build_teacher.
     """
@@ -40,10 +34,6 @@ class OnnxOptions:
     path: str
     class_num: int
     name: Optional[str] = None
-    mean: Sequence[float] = Normalisation.mean
-    std: Sequence[float] = Normalisation.std
-    size: Optional[int] = None
-    interpolation: str = "bicubic"
     outputs: Optional[Mapping] = None
     logits: Optional[str] = None
     probabilities: bool = False
@@ -65,6 +55,8 @@ def onnx_options(config: Config) -> OnnxOptions:
     """Arch.teacher, checked."""
     given, where = dict(config.section("Arch")["teacher"]), config.where("Arch", "teacher")
     given.pop("source")
+    check_keys(given, [*(field.name for field in fields(OnnxOptions)), *VIEW_KEYS], where)
+    given = {key: value for key, value in given.items() if key not in VIEW_KEYS}
     check_arguments(OnnxOptions, given, where)
     with located(where):
         return OnnxOptions(**given)
@@ -74,25 +66,23 @@ def build_onnx_teacher(config: Config, own_view: bool = False) -> OnnxTeacher:
     """Arch.teacher with `source: onnx`.
 
     Args:
-        config: of a run; its training images tell what normalisation the teacher's has to replace.
+        config: of a run; its images tell what the teacher's have to be made of. Their size is by default what the file says.
         own_view: the images that will come are the teacher's own already.
     """
-    options, engine = onnx_options(config), build_onnx_engine(config, own_view)
-    identity = TeacherIdentity(options.name, options.class_num, options.path, onnx_digest(options.path), engine.name, "running")
-    if engine.view and is_main():
-        print(f"teacher {options.name} ({engine.name}) sees {engine.view}", flush=True)
-    return OnnxTeacher(engine, identity)
+    options, engine = onnx_options(config), build_onnx_engine(config)
+    with located(config.where("Arch", "teacher")):
+        size = None if own_view else _fixed_size(engine)
+    view = None if own_view else view_in_training(config, size)
+    identity = TeacherIdentity(options.name, options.class_num, options.path, onnx_digest(options.path), engine.name, "running",
+                               view and str(view))
+    return OnnxTeacher(engine, identity, view)
 
 
-def build_onnx_engine(config: Config, own_view: bool = False) -> OnnxEngine:
-    """What runs the file; arguments as of `build_onnx_teacher`."""
-    options, where = onnx_options(config), config.where("Arch", "teacher")
-    with located(where):
-        engine = OnnxEngine(options.path, options.class_num, options.outputs, options.logits, options.probabilities)
-        if not own_view:
-            size = options.size or _fixed_size(engine)
-            engine.view = OwnView(_seen(config), Normalisation(options.mean, options.std), size, options.interpolation)
-    return engine
+def build_onnx_engine(config: Config) -> OnnxEngine:
+    """What runs the file."""
+    options = onnx_options(config)
+    with located(config.where("Arch", "teacher")):
+        return OnnxEngine(options.path, options.class_num, options.outputs, options.logits, options.probabilities)
 
 
 def onnx_digest(path: str | Path) -> str:
@@ -110,16 +100,3 @@ def _fixed_size(engine: OnnxEngine) -> int | None:
         raise InputError(f"{engine.file} takes images of {height} x {width} pixels; only squares can be made of the student's. "
                          "Export it for a square, or for any size.")
     return height
-
-
-def _seen(config: Config) -> Normalisation:
-    """How the training images are normalised."""
-    where = config.where("DataLoader", "Train", "dataset", "transform_ops")
-    dataset: Any = loader_section(config, "Train").get("dataset") or {}
-    for op in dataset.get("transform_ops") or []:
-        name, options = next(iter(op.items())) if isinstance(op, Mapping) and op else (op, None)
-        if name == _NORMALISE:
-            transform = TRANSFORMS.build(name, options, where)
-            return Normalisation(transform.mean, transform.std)
-    raise InputError(f"{where} has no {_NORMALISE}, so what the student sees cannot be turned into what the teacher wants. Add "
-                     "it.")

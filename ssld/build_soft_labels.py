@@ -39,9 +39,10 @@ def run_generation(config: Config, dry_run: bool = False) -> Store | None:
     """Label crops of every image of DataLoader.Train's list; under paddle.distributed.launch the processes share the work.
 
     A config of a distillation is enough, with the section SoftLabels (see SoftLabelOptions) and, in Arch.teacher, the keys of
-    the teacher's view (size, interpolation, mean, std); Arch.teachers may be a list of several, whose distributions are
-    averaged. DataLoader.Train.dataset gives image_root, cls_label_path and delimiter; its transforms are not used. Where there
-    is DataLoader.Eval, teachers are measured first. An interrupted run goes on when it is started again.
+    the teacher's view (size, interpolation, mean, std), by which crops are cut from the files' pixels here, while `ssld train`
+    makes the teacher's images of the student's; Arch.teachers may be a list of several, whose distributions are averaged.
+    DataLoader.Train.dataset gives image_root, cls_label_path and delimiter; its transforms are not used. Where there is
+    DataLoader.Eval, teachers are measured first. An interrupted run goes on when it is started again.
 
     Args:
         config: of the generation, or of the distillation.

@@ -9,6 +9,7 @@ from dedup.files import sha256_file
 from .build_data import batch_size_of, build_dataset, loader_section, loading_options
 from .build_networks import frozen_network, network_options
 from .build_onnx import build_onnx_teacher, is_onnx, onnx_options
+from .build_own_view import view_in_training
 from .build_stored import build_stored_teacher, is_stored
 from .checks import fraction
 from .config import Config
@@ -28,8 +29,9 @@ def build_teacher(config: Config, own_view: bool = False) -> LiveTeacher | Store
     """Arch.teacher: a frozen network as a teacher, or a store of its labels; None when the section is absent or null.
 
     Keys: source: live (the default), onnx or stored; live: name, class_num, pretrained (as for the student), engine,
-    batch_norm, min_top1, and whatever the backbone takes; onnx: see ssld.build_onnx; stored: see ssld.build_stored, keys of a
-    live teacher say nothing then.
+    batch_norm, min_top1, and whatever the backbone takes; onnx: see ssld.build_onnx; both: size, interpolation, mean and std
+    of the images that it was trained on, see ssld.build_own_view; stored: see ssld.build_stored, keys of a live teacher say
+    nothing then.
 
     Args:
         config: of a run.
@@ -40,12 +42,21 @@ def build_teacher(config: Config, own_view: bool = False) -> LiveTeacher | Store
         return None
     if is_stored(config):
         return build_stored_teacher(config)
-    if is_onnx(config):
-        return build_onnx_teacher(config, own_view)
-    engine, batch_norm = section.get("engine", "auto"), section.get("batch_norm", "running")
+    teacher = build_onnx_teacher(config, own_view) if is_onnx(config) else _network_as_teacher(config, own_view)
+    if teacher.view is not None and teacher.view.differs and is_main():
+        print(f"teacher {teacher.identity.name} sees {teacher.view}", flush=True)
+    return teacher
+
+
+def _network_as_teacher(config: Config, own_view: bool) -> LiveTeacher:
+    """Arch.teacher with `source: live`."""
+    view = None if own_view else view_in_training(config)           # refused before any weights are read
     network, file = frozen_network(config)
-    identity = TeacherIdentity(section["name"], section["class_num"], str(file), sha256_file(file), engine, batch_norm)
-    return LiveTeacher(make_engine(network, engine, batch_norm), identity)
+    section = config.section("Arch")["teacher"]
+    engine, batch_norm = section.get("engine", "auto"), section.get("batch_norm", "running")
+    identity = TeacherIdentity(section["name"], section["class_num"], str(file), sha256_file(file), engine, batch_norm,
+                               view and str(view))
+    return LiveTeacher(make_engine(network, engine, batch_norm), identity, view)
 
 
 def check_teacher(config: Config, teacher: LiveTeacher, record: TeacherRecord,
@@ -65,13 +76,13 @@ def check_teacher(config: Config, teacher: LiveTeacher, record: TeacherRecord,
     if least is not None:
         fraction(f"{where}.min_top1", least)
     if isinstance(teacher.engine, BFloat16Engine):
-        settle_precision(teacher.engine, lambda: _agreement(config, teacher.engine, record))
+        settle_precision(teacher.engine, lambda: _agreement(config, teacher, record))
     if measure is None:
         if least is not None:
             raise InputError(f"{where}: min_top1 needs an evaluation list to measure the teacher on. Add DataLoader.Eval.")
         return None
     inputs = {**_origin(config, "Eval"), "engine": teacher.engine.name}
-    result, recorded = record.once("accuracy", inputs, lambda: measure(teacher.engine)._asdict())
+    result, recorded = record.once("accuracy", inputs, lambda: measure(teacher.logits)._asdict())
     evaluation = Evaluation(**result)
     if is_main():
         print(f"teacher {record.teacher.name} ({teacher.engine.name}): {evaluation}"
@@ -93,14 +104,14 @@ def _judge_teacher(config: Config, top1: float) -> None:
               "of the classes in the list; Arch.teacher.min_top1 makes this an error.", file=sys.stderr)
 
 
-def _agreement(config: Config, engine: BFloat16Engine, record: TeacherRecord) -> Agreement:
-    """How far bfloat16 agrees with float32 on images of the training list."""
+def _agreement(config: Config, teacher: LiveTeacher, record: TeacherRecord) -> Agreement:
+    """How far bfloat16 agrees with float32 on images of the training list, as the teacher sees them."""
     seed, batch_size = config.section("Global").get("seed", 0), batch_size_of(config, "Train")
 
     def measure() -> dict:
         images = spread_images(build_dataset(config, "Train", seed), batch_size,
                                loading_options(config, "Train").get("num_workers", 0))
-        return measure_agreement(engine.candidate, engine.reference, images)._asdict()
+        return measure_agreement(teacher.engine.candidate, teacher.engine.reference, map(teacher.own, images))._asdict()
 
     return Agreement(**record.once("agreement", {**_origin(config, "Train"), "seed": seed}, measure)[0])
 

@@ -17,6 +17,8 @@ from .models.tap import Taps
 from .outputs import Batch, Losses, Outputs
 from .teachers.base import Teacher
 
+_FROM_1 = "from_1"              # what a warm-up counts epochs from
+
 
 @dataclass
 class Term:
@@ -26,24 +28,25 @@ class Term:
         method: the loss term.
         weight: factor, >= 0; always applied, also to a single term.
         warmup_epochs: the weight grows linearly from 0 over so many epochs.
-        warmup_by_epoch: it grows at the beginning of each epoch, and stands still during it.
+        warmup_by_epoch: it grows at the beginning of each epoch, and stands still during it. Of W warmup_epochs, epoch e,
+            counted from 0, has the share e / W, so the first one has nothing; with "from_1", (e + 1) / W.
     """
 
     method: Method
     weight: float = 1.0
     warmup_epochs: float = 0
-    warmup_by_epoch: bool = False
+    warmup_by_epoch: bool | str = False
 
     def __post_init__(self):
         not_negative("weight", self.weight)
         not_negative("warmup_epochs", self.warmup_epochs)
-        one_of("warmup_by_epoch", self.warmup_by_epoch, (True, False))
+        one_of("warmup_by_epoch", self.warmup_by_epoch, (True, False, _FROM_1))
 
     def weight_at(self, epoch: float) -> float:
         """The factor at a (fractional) epoch, counted from 0."""
         if not self.warmup_epochs:
             return self.weight
-        done = math.floor(epoch) if self.warmup_by_epoch else epoch
+        done = math.floor(epoch) + (self.warmup_by_epoch == _FROM_1) if self.warmup_by_epoch else epoch
         return self.weight * min(done / self.warmup_epochs, 1.0)
 
 
@@ -94,7 +97,8 @@ class Distiller(nn.Layer):
                 found = sum(found.values())
             parts[name] = found
             total = total + term.weight_at(self.epoch) * found
-        return Losses(total, parts, student.logits, self._minima(teacher, batch))
+        # detached: DataParallel would wait for gradients of a classifier that no loss reads
+        return Losses(total, parts, student.logits.detach(), self._minima(teacher, batch))
 
     def attach(self, size: tuple[int, int], labels: np.ndarray, seed: int = 0) -> None:
         """Show the features that the methods read, and let them make the layers that depend on these.
@@ -109,32 +113,23 @@ class Distiller(nn.Layer):
         Raises:
             InputError: a feature that a network does not have.
         """
-        network = getattr(self.teacher, "network", None)
-        for name, method in zip(self.names, self.methods):
-            with located(name):
-                method.choose_taps(network)
-        student, teacher = (sorted({name for method in self.methods for name in getattr(method, f"{part}_taps")})
-                            for part in ("student", "teacher"))
+        student = sorted({name for method in self.methods for name in method.student_taps})
         if student:
             self.taps = Taps(self.student, student, size)
-        shapes, seen = self._show(teacher, size, network)
-        site = Site(self.taps.shapes if self.taps else {}, shapes, labels, seed, size, network, seen,
+        teacher = self.teacher_taps()
+        shapes, seen = (self.teacher.show(teacher, size), self.teacher.own_size(size)) if teacher else ({}, size)
+        site = Site(self.taps.shapes if self.taps else {}, shapes, labels, seed, size, getattr(self.teacher, "network", None), seen,
                     getattr(self.teacher, "is_eager", False))
         for name, method in zip(self.names, self.methods):
             with located(name):
                 method.attach(site)
 
-    def _show(self, taps: Sequence[str], size: tuple[int, int], network: nn.Layer | None) -> tuple[dict, tuple[int, int]]:
-        """Let the teacher show its features: their shapes, and the size of the images that its network sees, which may have a
-        view of its own."""
-        if not taps:
-            return {}, size
-        sizes = [size]
-        hook = network and network.register_forward_pre_hook(lambda layer, inputs: sizes.append(tuple(inputs[0].shape[2:])))
-        shapes = self.teacher.show(taps, size)
-        if hook:
-            hook.remove()
-        return shapes, sizes[-1]
+    def teacher_taps(self) -> list[str]:
+        """Names of the teacher's features that the methods read."""
+        for name, method in zip(self.names, self.methods):
+            with located(name):
+                method.choose_taps(getattr(self.teacher, "network", None))
+        return sorted({name for method in self.methods for name in method.teacher_taps})
 
     def ask_student(self, batch: Batch) -> Outputs:
         """What the student says about a batch; a network with more to say than logits answers with Outputs itself."""

@@ -19,7 +19,7 @@ import paddle
 from paddle import Tensor
 
 Batch = dict            # dict[str, Tensor], the keys are listed above
-DISTILLATION_LOGITS = "distillation_logits"     # key of Outputs.aux: [B, class_num] of a head that learns from the teacher alone
+DISTILLATION_LOGITS = "distillation_logits"     # in Outputs.aux: [B, class_num] of a head that learns from the teacher alone
 
 
 class Outputs(NamedTuple):
@@ -73,7 +73,7 @@ class Losses(NamedTuple):
     Attributes:
         total: scalar, the weighted sum to minimise.
         parts: name of each loss term -> its scalar, unweighted; where a term is a sum, also "term/part" -> the part's.
-        logits: the student's, [B, class_num].
+        logits: the student's, [B, class_num], without gradient.
         minima: name of a loss term -> the least value it can take on this batch, where that is not 0.
     """
 

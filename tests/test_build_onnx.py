@@ -14,8 +14,9 @@ pytest.importorskip("onnx", reason="makes its files with the onnx package")
 
 from ssld.build import build_distiller  # noqa: E402
 from ssld.build_expansion import run_expansion  # noqa: E402
-from ssld.build_onnx import build_onnx_engine, onnx_digest  # noqa: E402
+from ssld.build_onnx import onnx_digest  # noqa: E402
 from ssld.build_soft_labels import run_generation  # noqa: E402
+from ssld.build_teacher import build_teacher  # noqa: E402
 from ssld.config import Config  # noqa: E402
 from ssld.errors import InputError  # noqa: E402
 from ssld.models import zoo  # noqa: E402
@@ -47,7 +48,7 @@ def taught_by(settings: dict, teacher: dict, **changes) -> Config:
     return Config(settings, "run.yaml")
 
 
-def test_a_run_has_the_same_losses_and_its_record_tells_the_file(tiny, teachers, tmp_path, capsys):
+def test_a_run_has_the_same_losses_and_its_record_tells_the_file(tiny, teachers, tmp_path):
     losses = {}
     for form, teacher in teachers.items():
         tiny["Global"].update(output_dir=str(tmp_path / form), epochs=2)
@@ -60,7 +61,6 @@ def test_a_run_has_the_same_losses_and_its_record_tells_the_file(tiny, teachers,
     assert (record["name"], record["engine"]) == ("teacher", "onnx_cpu")
     assert record["sha256"] == onnx_digest(teachers["onnx"]["path"])
     assert record["accuracy"]["result"]["images"] == 10
-    assert "teacher teacher (onnx_cpu) sees images of the student's size, mean [0.485" in capsys.readouterr().out
 
 
 def test_features_go_to_a_method_by_their_given_names(tiny, teachers):
@@ -124,24 +124,20 @@ def test_features_of_a_file_are_refused_in_a_curation(teachers, curate):
         curate(teachers["onnx"], "out", features=True)
 
 
-def test_the_teacher_sees_its_own_normalisation_and_size(tiny, teachers, tmp_path):
+def test_the_teacher_sees_its_own_normalisation_and_size(tiny, teachers, tmp_path, capsys):
     fixed = files.write(tmp_path / "fixed.onnx", files.small_network(), size=(32, 32))
     settings = taught_by(tiny, teachers["onnx"], path=str(fixed), mean=[0.5, 0.5, 0.5], std=[0.5, 0.5, 0.5])
-    engine = build_onnx_engine(settings)
-    assert str(engine.view) == ("images of 32 x 32 pixels (bicubic), mean [0.5, 0.5, 0.5], std [0.5, 0.5, 0.5]; the student "
-                                "sees mean [0.485, 0.456, 0.406], std [0.229, 0.224, 0.225]")
-    assert build_onnx_engine(settings, own_view=True).view is None
+    teacher = build_teacher(settings)
+    said = ("images of 32 x 32 pixels (bicubic), mean [0.5, 0.5, 0.5], std [0.5, 0.5, 0.5]; the student sees 16 x 16 pixels, "
+            "mean [0.485, 0.456, 0.406], std [0.229, 0.224, 0.225]")
+    assert str(teacher.view) == teacher.identity.sees == said
+    assert f"teacher fixed sees {said}\n" in capsys.readouterr().out
+    assert build_teacher(settings, own_view=True).view is None
 
 
-@pytest.mark.parametrize("scale", [1, "1.0/255.0"])
-def test_a_normalisation_of_pixels_up_to_255_is_understood(tiny, teachers, scale):
-    settings = taught_by(tiny, teachers["onnx"])
-    whitest = 255 if scale == 1 else 1
-    op = {"NormalizeImage": {"scale": scale, "mean": [0.5 * whitest] * 3, "std": [0.25 * whitest] * 3}}
-    ops = settings.data["DataLoader"]["Train"]["dataset"]["transform_ops"]
-    ops[ops.index("NormalizeImage")] = op
-    seen = build_onnx_engine(settings).view.seen
-    np.testing.assert_allclose([*seen.mean, *seen.std], [0.5] * 3 + [0.25] * 3)
+def test_without_keys_a_file_for_any_size_sees_the_very_images_of_the_student(tiny, teachers, capsys):
+    assert build_teacher(taught_by(tiny, teachers["onnx"])).view is None
+    assert "sees" not in capsys.readouterr().out
 
 
 def test_weights_beside_the_file_belong_to_its_checksum(tmp_path):
@@ -160,16 +156,10 @@ def test_weights_beside_the_file_belong_to_its_checksum(tmp_path):
     ({"path": "gone.onnx"}, "the ONNX file gone.onnx does not exist"),
     ({"source": "onx"}, "source cannot be 'onx'. Did you mean 'onnx'"),
     ({"class_num": "four"}, "class_num must be"),
+    ({"siz": 32}, "Arch.teacher has no option 'siz'. Did you mean 'size'"),
     ({"mean": [0.5]}, "mean must be a list of 3 numbers"),
     ({"outputs": {"pool": "poold"}}, "has no output 'poold'. Did you mean 'pooled'"),
     ({"engine": "eager"}, "has no option 'engine'")])
 def test_keys_that_do_not_fit_are_refused(tiny, teachers, changes, message):
     with pytest.raises(InputError, match=message):
         build_distiller(taught_by(tiny, teachers["onnx"], **changes))
-
-
-def test_images_that_are_not_normalised_are_refused(tiny, teachers):
-    settings = taught_by(tiny, teachers["onnx"])
-    settings.data["DataLoader"]["Train"]["dataset"]["transform_ops"].remove("NormalizeImage")
-    with pytest.raises(InputError, match="has no NormalizeImage, so what the student sees cannot be turned"):
-        build_distiller(settings)

@@ -21,7 +21,7 @@ def trainer_of(stored, changed):
 def test_one_line_replaces_the_live_teacher(trainer_of, stored, tmp_path):
     save_weights(build_network("SmallResNet", 4, width=8), tmp_path / "teacher.pdparams")
     live = {"name": "SmallResNet", "class_num": 4, "width": 8, "engine": "eager", "pretrained": str(tmp_path / "teacher")}
-    for source, provides in (("stored", {"probabilities"}), ("live", {"probabilities", "logits"})):
+    for source, provides in (("stored", {"probabilities"}), ("live", {"probabilities", "logits", "features"})):
         trainer = trainer_of({"Arch.teacher": {**stored["Arch"]["teacher"], **live, "source": source}})
         assert trainer.model.teacher.provides == provides
         losses = trainer.model(next(trainer.loader.batches(0, 1)))

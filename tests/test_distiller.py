@@ -104,6 +104,23 @@ def test_the_warm_up_grows_linearly_from_0_to_the_weight(student, batch):
     assert float(distiller(batch).total) == 1.5
 
 
+@pytest.mark.parametrize("by_epoch, shares", [(True, [0, 1, 1, 2, 4, 4]), ("from_1", [1, 2, 2, 3, 4, 4])])
+def test_the_warm_up_may_grow_at_the_beginning_of_each_epoch(by_epoch, shares):
+    term = Term(Constant(), weight=2.0, warmup_epochs=4, warmup_by_epoch=by_epoch)
+    found = [term.weight_at(epoch) for epoch in (0.99, 1, 1.5, 2, 4, 9)]
+    assert found == [2.0 * share / 4 for share in shares]
+
+
+def test_a_warm_up_of_one_epoch_leaves_the_first_one_out_unless_it_counts_from_1():
+    assert Term(Constant(), warmup_epochs=1, warmup_by_epoch=True).weight_at(0.5) == 0
+    assert Term(Constant(), warmup_epochs=1, warmup_by_epoch="from_1").weight_at(0) == 1
+
+
+def test_a_misspelt_way_of_counting_epochs_is_refused():
+    with pytest.raises(InputError, match="warmup_by_epoch cannot be 'from1'. Did you mean 'from_1'"):
+        Term(Constant(), warmup_epochs=1, warmup_by_epoch="from1")
+
+
 @pytest.mark.parametrize("options", [{"weight": -1}, {"weight": "1"}, {"weight": float("nan")}, {"warmup_epochs": -1}])
 def test_a_negative_weight_or_warm_up_is_refused(options):
     with pytest.raises(InputError, match=next(iter(options))):

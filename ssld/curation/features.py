@@ -21,7 +21,9 @@ from ..data.transforms import Compose
 from ..errors import InputError
 from ..models.features import WithFeatures
 from ..teachers.engines import make_engine
+from ..teachers.live import LiveTeacher
 from ..teachers.onednn import OneDNNProgram
+from ..teachers.own_view import OwnView
 
 _KEPT = 2                       # networks that a process keeps open
 _opened: dict[str, Callable[[np.ndarray], np.ndarray]] = {}     # identity of an embedding -> its network, oldest first
@@ -93,19 +95,22 @@ class TeacherEmbedding(_Embedding):
         transform: file -> image, the evaluation view of the network.
         engine: see `make_engine`.
         batch_size: pictures per forward pass.
+        view: what the network makes of the images first, see `ssld.teachers.own_view`.
 
     The network runs on the device that is selected when this is made.
     """
 
-    def __init__(self, network: Callable[[], nn.Layer], transform: Compose, engine: str = "auto", batch_size: int = 64):
+    def __init__(self, network: Callable[[], nn.Layer], transform: Compose, engine: str = "auto", batch_size: int = 64,
+                 view: OwnView | None = None):
         super().__init__(transform, batch_size)
         self.network, self.engine, self.device = network, engine, paddle.get_device()
+        self.view = view or OwnView()
 
     def _open(self, size):
         paddle.set_device(self.device)
-        network = WithFeatures(self.network(), size)
-        engine = make_engine(network, self.engine)
-        return lambda images: network.split(engine(paddle.to_tensor(images)).numpy())[1]
+        network = WithFeatures(self.network(), self.view.size_of(size))
+        teacher = LiveTeacher(make_engine(network, self.engine), view=self.view)
+        return lambda images: network.split(teacher.logits(paddle.to_tensor(images)).numpy())[1]
 
 
 class ProgramEmbedding(_Embedding):

@@ -1,6 +1,8 @@
 """What a loss term is."""
 from __future__ import annotations
 
+import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple, Optional, Union
@@ -15,6 +17,8 @@ METHODS = Registry("method")
 
 FROM_TEACHER = frozenset({"probabilities", "logits", "features"})
 FROM_BATCH = frozenset({"label", "index"})
+_SOURCE = re.compile(r"^Source:\s+(.+?)(?:\n\n|\Z)", re.DOTALL | re.MULTILINE)
+_FIRST_PAPER = re.compile(r".+?arXiv:\d{4}\.\d{4,5}")
 
 
 class Site(NamedTuple):
@@ -60,6 +64,8 @@ class Cost:
 class Method(nn.Layer):
     """One loss term of a Distiller; may own projectors or a memory bank, which train with the student.
 
+    The first line of its docstring says what it is, and `Source:` which paper it comes from; `ssld list methods` shows both.
+
     Attributes:
         needs: what it reads, of the teacher (probabilities, logits, features) and of the batch (label, index). A
             Distiller refuses a term whose needs its teacher does not provide.
@@ -69,6 +75,16 @@ class Method(nn.Layer):
     needs: frozenset[str] = frozenset()
     student_taps: tuple[str, ...] = ()
     teacher_taps: tuple[str, ...] = ()
+
+    @classmethod
+    def paper(cls) -> str | None:
+        """The first paper that its docstring names as `Source:`: authors, title, venue, arXiv number; None without a Source."""
+        source = _SOURCE.search(inspect.cleandoc(cls.__doc__ or ""))
+        if source is None:
+            return None
+        words = " ".join(source[1].split())
+        first = _FIRST_PAPER.match(words)
+        return first[0] if first else words
 
     def choose_taps(self, teacher: nn.Layer | None) -> None:
         """Settle `teacher_taps` where they depend on the teacher's network; called once, before features are shown.

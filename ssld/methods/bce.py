@@ -8,6 +8,7 @@ from paddle.nn import functional as F
 from ..checks import fraction
 from ..outputs import Batch
 from .base import METHODS, Method
+from .binary import binary_cross_entropy
 
 
 @METHODS.register
@@ -25,8 +26,8 @@ class BCELoss(Method):
         threshold: targets above it become 1, the others 0, so that of a mixed image both partners may count in full; in
             [0, 1], null: targets stay what they are.
 
-    Source: Wightman, Touvron and Jegou, "ResNet strikes back: An improved training procedure in timm", arXiv:2110.00476,
-    section 2.2, where the targets are thresholded; without, as in Hao et al., arXiv:2305.15781.
+    Source: Wightman, Touvron and Jegou, "ResNet strikes back: An improved training procedure in timm", NeurIPS 2021
+    workshop, arXiv:2110.00476, section 2.2, where the targets are thresholded; without, as in Hao et al., arXiv:2305.15781.
     """
 
     needs = frozenset({"label"})
@@ -37,9 +38,7 @@ class BCELoss(Method):
         self.threshold = None if threshold is None else fraction("threshold", threshold)
 
     def forward(self, student, teacher, batch):
-        z, y = student.logits.astype("float32"), self._target(batch, student.class_num)
-        # Paddle's binary_cross_entropy_with_logits has a wrong gradient at z = 0, where a classifier may well begin
-        return (y * F.softplus(-z) + (1 - y) * F.softplus(z)).mean()
+        return binary_cross_entropy(student.logits, self._target(batch, student.class_num))
 
     def _target(self, batch: Batch, class_num: int) -> Tensor:
         """float32 [B, C]."""

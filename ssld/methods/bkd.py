@@ -6,6 +6,7 @@ from paddle.nn import functional as F
 
 from ..outputs import log_softmax
 from .base import METHODS, Method
+from .binary import binary_cross_entropy
 
 
 @METHODS.register
@@ -18,7 +19,7 @@ class BKDLoss(Method):
     KDLoss's, which a weight has to make up for where that is not wanted.
 
     Source: the binary form in the code of Hao et al., "VanillaKD: Revisit the Power of Vanilla Knowledge Distillation from
-    Small Scale to Large Scale", arXiv:2305.15781.
+    Small Scale to Large Scale", NeurIPS 2023, arXiv:2305.15781.
     """
 
     needs = frozenset({"probabilities"})
@@ -27,9 +28,7 @@ class BKDLoss(Method):
         super().__init__()
 
     def forward(self, student, teacher, batch):
-        z, q = student.logits.astype("float32"), _probabilities(teacher)
-        # Paddle's binary_cross_entropy_with_logits has a wrong gradient at z = 0
-        return (q * F.softplus(-z) + (1 - q) * F.softplus(z)).mean()
+        return binary_cross_entropy(student.logits, _probabilities(teacher))
 
     def minimum(self, teacher, batch):
         """The mean entropy of the teacher's binary decisions."""

@@ -18,7 +18,7 @@ class CELoss(Method):
         epsilon: label smoothing e, in [0, 1].
 
     Source: label smoothing as in Szegedy et al., "Rethinking the Inception Architecture for Computer Vision",
-    arXiv:1512.00567, section 7.
+    CVPR 2016, arXiv:1512.00567, section 7.
     """
 
     needs = frozenset({"label"})

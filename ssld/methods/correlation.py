@@ -12,18 +12,19 @@ from .linear import linear
 
 @METHODS.register
 class CorrelationLoss(Method):
-    """scale * mean over b of <d_b, d_(b+1)>,  d = |e_s - e_t| element by element, of pairs of neighbours in the batch.
+    """Distances of student and teacher, correlated between neighbours in the batch:  scale * mean over b of <d_b, d_(b+1)>.
 
-    e_s and e_t are linear embeddings of the pooled features of student and teacher; both train along and are not exported.
-    The value depends on the order of the batch, which is random; a batch of one image has no neighbours and a loss of 0.
+    d = |e_s - e_t| element by element; e_s and e_t are linear embeddings of the pooled features of student and teacher, which
+    train along and are not exported. The value depends on the order of the batch, which is random; a batch of one image has no
+    neighbours and a loss of 0.
 
     Args:
         scale: factor within the loss, >= 0.
         embedding: width of the embeddings.
         student_tap, teacher_tap: the features, flattened.
 
-    Source: Peng et al., "Correlation Congruence for Knowledge Distillation", arXiv:1904.01802, in the short form of Tian
-    et al. (arXiv:1910.10699) and Hao et al. (arXiv:2305.15781), which have no kernel matrix.
+    Source: Peng et al., "Correlation Congruence for Knowledge Distillation", ICCV 2019, arXiv:1904.01802, in the short
+    form of Tian et al. (arXiv:1910.10699) and Hao et al. (arXiv:2305.15781), which have no kernel matrix.
     """
 
     needs = frozenset({"features"})

@@ -41,7 +41,8 @@ class CRDLoss(Method):
         chunk: negatives looked up at a time; more take more memory, batch x chunk x embedding x 4 bytes.
         student_tap, teacher_tap: the features, flattened.
 
-    Source: Tian et al., "Contrastive Representation Distillation", arXiv:1910.10699, equations 10, 17 and 18.
+    Source: Tian et al., "Contrastive Representation Distillation", ICLR 2020, arXiv:1910.10699, equations
+    10, 17 and 18.
     """
 
     needs = frozenset({"features", "index"})

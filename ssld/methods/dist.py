@@ -13,7 +13,7 @@ _LEAST_SQUARE = 1e-30           # of a norm; its root is far below what _EPSILON
 
 @METHODS.register
 class DISTLoss(Method):
-    """T^2 (beta inter + gamma intra): one minus the correlation of student and teacher, within images and within classes.
+    """Correlation of student and teacher, within each image and within each class:  T^2 (beta inter + gamma intra).
 
         inter = 1 - mean over images  of rho(p[b, :], q[b, :])
         intra = 1 - mean over classes of rho(p[:, c], q[:, c])
@@ -27,7 +27,8 @@ class DISTLoss(Method):
         gamma: weight of intra, >= 0.
         temperature: T, > 0.
 
-    Source: Huang et al., "Knowledge Distillation from A Stronger Teacher", arXiv:2205.10536, equations 6, 8 and 9.
+    Source: Huang et al., "Knowledge Distillation from A Stronger Teacher", NeurIPS 2022, arXiv:2205.10536, equations 6, 8
+    and 9.
     """
 
     needs = frozenset({"probabilities"})

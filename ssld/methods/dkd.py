@@ -25,8 +25,8 @@ class DKDLoss(Method):
         beta: weight of NCKD, >= 0.
         temperature: T, > 0.
 
-    Source: Zhao et al., "Decoupled Knowledge Distillation", arXiv:2203.08679, equation 7; defaults of Hao et al.,
-    arXiv:2305.15781, for ImageNet.
+    Source: Zhao et al., "Decoupled Knowledge Distillation", CVPR 2022, arXiv:2203.08679, equation 7; defaults of Hao
+    et al., arXiv:2305.15781, for ImageNet.
     """
 
     needs = frozenset({"probabilities", "label"})

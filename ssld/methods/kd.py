@@ -9,11 +9,13 @@ from .base import METHODS, Method
 
 @METHODS.register
 class KDLoss(Method):
-    """T^2 KL(q || p), q and p the softmax of the teacher's and the student's logits / T:  T^2 sum_c q_c (log q_c - log p_c),
-    mean over images.
+    """KL divergence of the student's class distribution p from the teacher's q, both at a temperature T:
 
-    T^2 keeps the size of the gradient when T is raised. Stored labels have the temperature of their teacher; another T
-    sharpens or flattens what was stored, which is not what that teacher would have said at T where only some classes were kept.
+        T^2 sum_c q_c (log q_c - log p_c),    q, p = softmax of the teacher's, the student's logits / T
+
+    mean over images. T^2 keeps the size of the gradient when T is raised. Stored labels have the temperature of their
+    teacher; another T sharpens or flattens what was stored, which is not what that teacher would have said at T where only
+    some classes were kept.
 
     Args:
         temperature: T, > 0.
@@ -23,8 +25,9 @@ class KDLoss(Method):
     Raises:
         InputError: when it runs: the student has no distillation head.
 
-    Source: Hinton et al., "Distilling the Knowledge in a Neural Network", arXiv:1503.02531, section 2; T = 1 as in Hao et
-    al., "VanillaKD: Revisit the Power of Vanilla Knowledge Distillation from Small Scale to Large Scale", arXiv:2305.15781.
+    Source: Hinton et al., "Distilling the Knowledge in a Neural Network", NIPS 2014 workshop, arXiv:1503.02531, section 2;
+    T = 1 as in Hao et al., "VanillaKD: Revisit the Power of Vanilla Knowledge Distillation from Small Scale to Large
+    Scale", NeurIPS 2023, arXiv:2305.15781.
     """
 
     needs = frozenset({"probabilities"})

@@ -3,11 +3,11 @@ from __future__ import annotations
 
 import paddle
 from paddle import nn
-from paddle.nn import functional as F
 
 from ..checks import one_of, positive_int
 from ..outputs import log_softmax
 from .base import METHODS, Method
+from .binary import binary_cross_entropy
 from .linear import linear
 
 _INPUTS = {"log_probabilities": log_softmax, "probabilities": lambda logits: log_softmax(logits).exp(),
@@ -36,7 +36,7 @@ class MEALV2Discriminator(Method):
             the start with 1000 classes, where the other two reach some hundredths.
 
     Source: Shen and Savvides, "MEAL V2: Boosting Vanilla ResNet-50 to 80%+ Top-1 Accuracy on ImageNet without Tricks",
-    arXiv:2009.08453.
+    NeurIPS 2020 workshop, arXiv:2009.08453.
     """
 
     needs = frozenset({"probabilities"})
@@ -56,4 +56,4 @@ class MEALV2Discriminator(Method):
         with paddle.amp.auto_cast(enable=False):                    # float32 also where the networks are not
             score = self.discriminator(answers)
         whose = paddle.repeat_interleave(paddle.eye(2), len(answers) // 2, axis=0)
-        return F.binary_cross_entropy_with_logits(score, whose)
+        return binary_cross_entropy(score, whose)

@@ -9,7 +9,8 @@ from ..errors import InputError
 
 
 class Negatives:
-    """Draws images of other classes, with replacement; keeps 4 bytes per image: all of them, sorted by class.
+    """Draws images of other classes, with replacement; keeps one number per image, of 3 bytes for up to 16.7 million images:
+    all of them, sorted by class.
 
     Args:
         labels: int64 [N]; -1 = unlabelled, whose negatives are all images but itself.
@@ -24,7 +25,8 @@ class Negatives:
             raise InputError(f"negatives are images of other classes, but all {len(labels):,} images of the training list have "
                              "the same label. Use another list, or another method than CRDLoss.")
         self.total, self.unlabelled = len(labels), int(counts[0])
-        self.order = paddle.to_tensor(np.argsort(labels, kind="stable").astype(np.int32))
+        order, width = np.argsort(labels, kind="stable"), -(-(len(labels) - 1).bit_length() // 8)
+        self.order = paddle.to_tensor(order.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :width])
         self.counts, self.starts = (paddle.to_tensor(each) for each in (counts, np.cumsum(counts) - counts))
 
     @paddle.no_grad()
@@ -32,10 +34,18 @@ class Negatives:
         """`count` images of other classes for each image: int64 [B], int64 [B] -> int32 [B, count]."""
         start, own = (paddle.gather(each, label + 1) for each in (self.starts, self.counts))
         if self.unlabelled:
-            place = paddle.searchsorted(self.order[:self.unlabelled], index.astype("int32"))
+            place = paddle.searchsorted(_numbers(self.order[:self.unlabelled]), index.astype("int32"))
             start, own = paddle.where(label < 0, place, start), paddle.where(label < 0, paddle.ones_like(own), own)
         others = (self.total - own).unsqueeze(1)
         drawn = paddle.rand([len(label), count], "float64") * others.astype("float64")
         drawn = paddle.minimum(drawn.astype("int64"), others - 1)               # the product may be rounded up
         drawn += own.unsqueeze(1) * (drawn >= start.unsqueeze(1)).astype("int64")         # step over the own class
-        return paddle.gather(self.order, drawn.flatten()).reshape(drawn.shape)
+        return _numbers(paddle.gather(self.order, drawn.flatten())).reshape(drawn.shape)
+
+
+def _numbers(digits: Tensor) -> Tensor:
+    """uint8 [N, bytes], the lowest first -> int32 [N]."""
+    number = digits[:, -1].astype("int32")
+    for place in reversed(range(digits.shape[1] - 1)):
+        number = number * 256 + digits[:, place].astype("int32")
+    return number

@@ -35,7 +35,7 @@ class ReviewKDLoss(Method):
         teacher_taps: the teacher's, as many.
         width: channels of the blocks; no more than the student's deepest level has.
 
-    Source: Chen et al., "Distilling Knowledge via Knowledge Review", arXiv:2104.09044, section 3.
+    Source: Chen et al., "Distilling Knowledge via Knowledge Review", CVPR 2021, arXiv:2104.09044, section 3.
     """
 
     needs = frozenset({"features"})

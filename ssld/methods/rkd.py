@@ -14,7 +14,7 @@ _ROUNDING = 1e-6                # what float32 can tell of |f_i|^2 + |f_j|^2 - 2
 
 @METHODS.register
 class RKDLoss(Method):
-    """distance_weight L_d + angle_weight L_a: the images of a batch lie to each other as they do for the teacher.
+    """Distances and angles between the images of a batch, as for the teacher:  distance_weight L_d + angle_weight L_a.
 
         L_d: mean smooth L1 between D / mu of student and teacher, D_ij = |f_i - f_j|, mu the mean of all D_ij > 0
         L_a: mean smooth L1 between A of student and teacher, A_ijk = <u_ij, u_ik>, u_ij = (f_j - f_i) / D_ij
@@ -29,7 +29,7 @@ class RKDLoss(Method):
         squared: D holds squared distances in L_d.
         student_tap, teacher_tap: the features f, flattened.
 
-    Source: Park et al., "Relational Knowledge Distillation", arXiv:1904.05068, equations 4 to 8.
+    Source: Park et al., "Relational Knowledge Distillation", CVPR 2019, arXiv:1904.05068, equations 4 to 8.
     """
 
     needs = frozenset({"features"})

@@ -17,9 +17,9 @@ class SoftCELoss(Method):
         temperature: divisor of the student's logits, > 0.
         teacher_temperature: divisor of the teacher's logits, > 0.
 
-    Source: Hinton et al., "Distilling the Knowledge in a Neural Network", arXiv:1503.02531, section 2, without the
-    hard-label term; with stored labels it is the loss of Shen and Xing, "A Fast Knowledge Distillation Framework for
-    Visual Recognition", arXiv:2112.01528.
+    Source: Hinton et al., "Distilling the Knowledge in a Neural Network", NIPS 2014 workshop, arXiv:1503.02531, section 2,
+    without the hard-label term; with stored labels it is the loss of Shen and Xing, "A Fast Knowledge Distillation Framework
+    for Visual Recognition", ECCV 2022, arXiv:2112.01528.
     """
 
     needs = frozenset({"probabilities"})

@@ -47,8 +47,9 @@ class VkDLoss(Method):
     Raises:
         InputError: features that cannot be compared; when it runs, a batch too small to be whitened or standardised.
 
-    Source: Miles et al., "VkD: Improving Knowledge Distillation using Orthogonal Projections", arXiv:2403.06213, sections 3
-    and 4, and its released code. Different: epsilon in `standardize`, without which a constant channel is not a number.
+    Source: Miles et al., "VkD: Improving Knowledge Distillation using Orthogonal Projections", CVPR 2024, arXiv:2403.06213,
+    sections 3 and 4, and its released code. Different: epsilon in `standardize`, without which a constant channel is not a
+    number.
     """
 
     needs = frozenset({"features"})

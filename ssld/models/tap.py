@@ -3,6 +3,8 @@
 Names that mean the same for every backbone with a row in `ssld.models.stages`:
     stage0, stage1, ...   the output of each group of layers that the row names, input side first; stage0 is the stem of most
     pre_stage1, ...       the same before the last activation of a residual block
+    penultimate, final    the end of the last stage but one, and the last feature before pooling, behind the layer norm of all
+                          tokens where there is one
     pool                  what the classifier sees, [B, D]
 Any other name is that of a sublayer, whose output is meant.
 """
@@ -18,7 +20,7 @@ from paddle import Tensor, nn
 from ..errors import InputError
 from ..registry import nearest
 from .features import classifier_of_network, pooled
-from .stages import stages_of
+from .stages import FINAL, PENULTIMATE, stages_of
 
 POOL = "pool"
 _STAGE = re.compile(r"(pre_)?stage(\d+)")
@@ -64,8 +66,12 @@ class Taps:
         elif stage and stage[1]:
             _last_activation(self.network, int(stage[2])).register_forward_pre_hook(lambda layer, inputs: look(inputs[0]))
         else:
-            layer = _layer(self.network, _last_of_stage(self.network, int(stage[2])) if stage else name)
+            layer = _layer(self.network, _last_of_stage(self.network, int(stage[2])) if stage else self._portable(name))
             layer.register_forward_post_hook(lambda layer, inputs, made: look(made))
+
+    def _portable(self, name: str) -> str:
+        """The sublayer that a name stands for."""
+        return stages_of(self.network).ends[name] if name in (PENULTIMATE, FINAL) else name
 
     def _dry_run(self, size: tuple[int, int]) -> dict[str, tuple[int, ...]]:
         """One black picture, in evaluation mode so that no statistics move."""

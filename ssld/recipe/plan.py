@@ -75,6 +75,14 @@ class Recipe:
     processes: int = 1
     title: str = "Ladder"
 
+    def __post_init__(self):
+        if any(not isinstance(seed, int) or isinstance(seed, bool) or seed < 0 for seed in self.seeds):
+            raise InputError(f"seeds must be whole numbers of at least 0, not {list(self.seeds)}.")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise InputError(f"seeds must differ from one another: {list(self.seeds)}.")
+        positive_int("processes", self.processes)
+        _check_references(self)
+
 
 class Job(NamedTuple):
     """A stage for one seed.
@@ -104,16 +112,27 @@ def read_recipe(config: Config) -> Recipe:
     config.check_sections(["Recipe"])
     section, where = config.section("Recipe"), config.where("Recipe")
     check_arguments(Recipe, section, where)
-    stages = tuple(_stage(entry, config.where("Recipe", "stages", place), Path(config.file).parent)
-                   for place, entry in enumerate(_list(section.pop("stages"), f"{where}.stages")))
-    seeds = tuple(_list(section.pop("seeds", [0]), f"{where}.seeds"))
+    stages = read_stages(config, "Recipe", "stages", section.pop("stages"))
+    seeds = tuple(filled_list(section.pop("seeds", [0]), f"{where}.seeds"))
     with located(where):
-        if any(not isinstance(seed, int) or isinstance(seed, bool) or seed < 0 for seed in seeds):
-            raise InputError(f"seeds must be whole numbers of at least 0, not {list(seeds)}.")
-        recipe = Recipe(stages=stages, seeds=seeds, **section)
-        positive_int("processes", recipe.processes)
-        _check_references(recipe)
-    return recipe
+        return Recipe(stages=stages, seeds=seeds, **section)
+
+
+def read_stages(config: Config, section: str, key: str, entries) -> tuple[Stage, ...]:
+    """Stages as a section lists them; their configs are relative to its file.
+
+    Raises:
+        InputError: no list, or an entry that is no stage.
+    """
+    return tuple(_stage(entry, config.where(section, key, place), Path(config.file).parent)
+                 for place, entry in enumerate(filled_list(entries, config.where(section, key))))
+
+
+def filled_list(value, where: str) -> Sequence:
+    """`value` if it is a list that is not empty."""
+    if not isinstance(value, list) or not value:
+        raise InputError(f"{where} must be a list with at least one entry, not {value!r}.")
+    return value
 
 
 def jobs_of(recipe: Recipe) -> list[Job]:
@@ -152,12 +171,6 @@ def _stage(entry, where: str, folder: Path) -> Stage:
     check_arguments(Stage, entry, where)
     with located(where):
         return Stage(**{**entry, "config": str(folder / entry["config"])})
-
-
-def _list(value, where: str) -> Sequence:
-    if not isinstance(value, list) or not value:
-        raise InputError(f"{where} must be a list with at least one entry, not {value!r}.")
-    return value
 
 
 def _references(stage: Stage) -> list[str]:

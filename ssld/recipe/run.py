@@ -8,7 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
@@ -24,13 +24,15 @@ from .summary import write_summary
 _SHOWN = 15                                 # last lines of the log of a job that failed
 
 
-def run_recipe(recipe: Recipe, side_by_side: int = 1, dry_run: bool = False) -> Path | None:
+def run_recipe(recipe: Recipe, side_by_side: int = 1, dry_run: bool = False,
+               summarise: Callable[[Recipe, Sequence[Job]], Path] = write_summary) -> Path | None:
     """Run what is not done yet; the same call goes on where an interrupted one stopped.
 
     Args:
         recipe: see `ssld.recipe.plan`.
         side_by_side: jobs at a time; they share the cores.
         dry_run: print the commands and run none.
+        summarise: writes what came out when all jobs are through; returns the file to name.
 
     Returns:
         The summary's JSON file; None after a dry run.
@@ -40,14 +42,14 @@ def run_recipe(recipe: Recipe, side_by_side: int = 1, dry_run: bool = False) -> 
     """
     positive_int("jobs", side_by_side)
     jobs = jobs_of(recipe)
-    plans = {job.name: _plan(job) for job in jobs}          # reads every config before the first job starts
-    done = {job.name for job in jobs if _is_done(recipe, job, plans[job.name])}
+    plans = {job.name: plan_of(job) for job in jobs}        # reads every config before the first job starts
+    done = _done(recipe, plans)
     if dry_run:
         for job in jobs:
             print(f"{'done  ' if job.name in done else ''}ssld {shlex.join(job.arguments)}")
         return None
     _Runner(recipe, jobs, plans, done, side_by_side).run()
-    return write_summary(recipe, jobs)
+    return summarise(recipe, jobs)
 
 
 class _Runner:
@@ -80,17 +82,10 @@ class _Runner:
 
     def _run_job(self, job: Job) -> float:
         """Run one job to its end; returns the seconds that it took."""
-        began, log = time.monotonic(), _log_file(self.recipe, job)
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with open(log, "a", encoding="utf-8") as out:
-            status = subprocess.run(_command(self.recipe, job), env=_environment(self.side_by_side), stdout=out,
-                                    stderr=subprocess.STDOUT).returncode
-        if status:
-            lines = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_SHOWN:])
-            raise InputError(f"{job.name} ended with status {status}. The last lines of {log}:\n{lines}\nMend the cause; the "
-                             "same command goes on from there.")
+        began = time.monotonic()
+        run_logged(job.name, _command(self.recipe, job), environment(self.side_by_side), _log_file(self.recipe, job))
         seconds = time.monotonic() - began
-        write_json(_mark(self.recipe, job), {"plan": self.plans[job.name], "seconds": round(seconds, 1)})
+        write_json(_mark(self.recipe, job.name), {"plan": self.plans[job.name], "seconds": round(seconds, 1)})
         return seconds
 
     def _note(self, job: Job, seconds: float) -> None:
@@ -104,23 +99,63 @@ class _Runner:
             print(f"waiting for {', '.join(job.name for job in running.values())}", file=sys.stderr, flush=True)
 
 
-def _plan(job: Job) -> str:
+def run_logged(name: str, command: Sequence[str], variables: Mapping[str, str], log: Path) -> None:
+    """Run a command to its end; what it prints is appended to `log`.
+
+    Args:
+        name: how the error calls it.
+        command: program and arguments.
+        variables: its environment, see `environment`.
+        log: file.
+
+    Raises:
+        InputError: it failed; the end of the log is shown.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with open(log, "a", encoding="utf-8") as out:
+        status = subprocess.run(command, env=variables, stdout=out, stderr=subprocess.STDOUT).returncode
+    if status:
+        lines = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_SHOWN:])
+        raise InputError(f"{name} ended with status {status}. The last lines of {log}:\n{lines}\nMend the cause; the same "
+                         "command goes on from there.")
+
+
+def config_of(job: Job, show_native: bool = True) -> Config:
+    """The config of a job with its settings."""
+    return Config.load(job.stage.config, overrides_of(job), show_native)
+
+
+def overrides_of(job: Job) -> list[str]:
+    """Its settings, "key=value" each."""
+    return [job.arguments[i + 1] for i, argument in enumerate(job.arguments) if argument == "-o"]
+
+
+def plan_of(job: Job) -> str:
     """A digest of what a job does: its arguments and the content of its config."""
-    overrides = [job.arguments[i + 1] for i, argument in enumerate(job.arguments) if argument == "-o"]
-    text = Config.load(job.stage.config, overrides).to_yaml() + json.dumps(job.arguments)
+    text = config_of(job).to_yaml() + json.dumps(job.arguments)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _is_done(recipe: Recipe, job: Job, plan: str) -> bool:
+def finished(recipe: Recipe) -> set[str]:
+    """Names of the jobs that are through, and did what the recipe and its configs say now."""
+    return _done(recipe, {job.name: plan_of(job) for job in jobs_of(recipe)})
+
+
+def _done(recipe: Recipe, plans: Mapping[str, str]) -> set[str]:
+    return {name for name, plan in plans.items() if _plan_in(_mark(recipe, name)) == plan}
+
+
+def _plan_in(mark: Path) -> str | None:
+    """What the job did that left this file; None if there is none, or not a whole one."""
     try:
-        return json.loads(_mark(recipe, job).read_text())["plan"] == plan
+        return json.loads(mark.read_text())["plan"]
     except (OSError, ValueError, KeyError, TypeError):
-        return False
+        return None
 
 
-def _mark(recipe: Recipe, job: Job) -> Path:
-    """The file that says that a job is through."""
-    return Path(recipe.output_dir) / "done" / f"{job.name.replace('/', '_')}.json"
+def _mark(recipe: Recipe, name: str) -> Path:
+    """The file that says that the job of this name is through."""
+    return Path(recipe.output_dir) / "done" / f"{name.replace('/', '_')}.json"
 
 
 def _log_file(recipe: Recipe, job: Job) -> Path:
@@ -136,8 +171,8 @@ def _command(recipe: Recipe, job: Job) -> list[str]:
     return [sys.executable, "-m", "ssld", *job.arguments]
 
 
-def _environment(side_by_side: int) -> dict[str, str]:
-    """The jobs find this package, and share the cores."""
+def environment(side_by_side: int) -> dict[str, str]:
+    """Variables with which so many jobs at a time find this package and share the cores."""
     root = str(Path(__file__).resolve().parents[2])
     path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
     share = {"OPENBLAS_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // side_by_side))} if side_by_side > 1 else {}

@@ -13,7 +13,7 @@ from .. import __version__
 from ..report.ladder import read_run
 from ..report.settings import Rung
 from .plan import RESULT, WITHOUT_ACCURACY, Job, Recipe, Stage
-from .plot import draw_ladder
+from .plot import draw_rows
 
 
 class Result(NamedTuple):
@@ -45,7 +45,8 @@ def write_summary(recipe: Recipe, jobs: Sequence[Job]) -> Path:
     with atomic_write(folder / "ladder.md") as out:
         out.write(table(results))
     with atomic_write(folder / "ladder.svg") as out:
-        out.write(draw_ladder(recipe.title, [(r.title, [100 * value for value in r.top1]) for r in results]))
+        accuracies = [[100 * value for value in result.top1] for result in results]
+        out.write(draw_rows(recipe.title, [result.title for result in results], [("", accuracies)]))
     return folder / "ladder.json"
 
 
@@ -57,10 +58,10 @@ def read_results(jobs: Sequence[Job]) -> list[Result]:
             by_stage.setdefault(job.stage.name, []).append(job)
     results: dict[str, Result] = {}
     for name, of_stage in by_stage.items():
-        measured = [_measured(job) for job in of_stage]
-        top1, stage = tuple(accuracy for accuracy, _ in measured), of_stage[0].stage
+        found = [measured(job) for job in of_stage]
+        top1, stage = tuple(accuracy for accuracy, _ in found), of_stage[0].stage
         gains = _gains(results[stage.compare].top1, top1) if stage.compare in results else None
-        results[name] = Result(stage, top1, measured[0][1], gains)
+        results[name] = Result(stage, top1, found[0][1], gains)
     return list(results.values())
 
 
@@ -69,14 +70,14 @@ def table(results: Sequence[Result]) -> str:
     lines = ["| | top-1, % | gain, points | over | published | steps |", "|---|---|---|---|---|---|"]
     titles = {result.stage.name: result.title for result in results}
     for result in results:
-        gain = _spread(result.gains, "+.1f") if result.gains else ""
-        lines.append(f"| {result.title} | {_spread([100 * value for value in result.top1], '.1f')} | {gain} | "
+        gain = spread(result.gains, "+.1f") if result.gains else ""
+        lines.append(f"| {result.title} | {spread([100 * value for value in result.top1], '.1f')} | {gain} | "
                      f"{titles.get(result.stage.compare, '')} | {result.stage.published} | {result.steps or ''} |")
     return "\n".join(lines) + "\n"
 
 
-def _measured(job: Job) -> tuple[float, int]:
-    """Accuracy and number of steps of a finished job."""
+def measured(job: Job) -> tuple[float, int]:
+    """Accuracy, in [0, 1], and number of steps of a finished job."""
     if job.stage.command == "eval":
         return json.loads((job.folder / RESULT).read_text())["accuracy"]["top1"], 0
     run = read_run(Rung(job.name, str(job.folder)))
@@ -89,15 +90,15 @@ def _gains(before: Sequence[float], after: Sequence[float]) -> tuple[float, ...]
     return tuple(100 * (b - a) for a, b in zip(before, after))
 
 
-def _spread(values: Sequence[float], form: str) -> str:
-    """Mean and sample standard deviation; one value stands alone."""
+def spread(values: Sequence[float], form: str) -> str:
+    """Mean and sample standard deviation as a text; one value stands alone."""
     mean = format(statistics.mean(values), form)
     return f"{mean} ± {statistics.stdev(values):.1f}" if len(values) > 1 else mean
 
 
 def _as_json(result: Result) -> dict:
-    spread = statistics.stdev(result.top1) if len(result.top1) > 1 else None
+    deviation = statistics.stdev(result.top1) if len(result.top1) > 1 else None
     return {"name": result.stage.name, "title": result.title, "top1": list(result.top1),
-            "mean": statistics.mean(result.top1), "sample_standard_deviation": spread, "steps": result.steps,
+            "mean": statistics.mean(result.top1), "sample_standard_deviation": deviation, "steps": result.steps,
             "compare": result.stage.compare, "gains": result.gains and list(result.gains),
             "published": result.stage.published}

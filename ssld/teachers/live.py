@@ -9,28 +9,38 @@ from ..models.tap import Tapped
 from ..outputs import Batch, Outputs
 from .eager import EagerEngine
 from .engines import Engine, make_engine
+from .own_view import OwnView
 from .record import TeacherIdentity
 
 _FEATURES = {"eager": "eager", "onednn_fp32": "onednn_fp32"}       # engines of features; bfloat16 is compared for logits only
 
 
 class LiveTeacher:
-    """Asks a frozen network about each batch, in the same view that the student sees.
+    """Asks a frozen network about each batch, in the view that the student sees or in its own.
 
     Args:
         engine: runs the network; see `ssld.teachers.engines`.
         identity: which network it is, where a run keeps a record of that.
+        view: makes its own images of the student's, see `ssld.teachers.own_view`; None: they are the same.
     """
 
     provides = frozenset({"probabilities", "logits", "features"})
 
-    def __init__(self, engine: Engine, identity: TeacherIdentity | None = None):
-        self.engine, self.identity = engine, identity
+    def __init__(self, engine: Engine, identity: TeacherIdentity | None = None, view: OwnView | None = None):
+        self.engine, self.identity, self.view = engine, identity, view
         self._asked = engine                # who answers
         self._answer: Callable[[Tensor], Outputs] = lambda image: Outputs(self.engine(image))
 
     def __call__(self, batch: Batch) -> Outputs:
-        return self._answer(batch["image"])
+        return self._answer(self.own(batch["image"]))
+
+    def own(self, image: Tensor) -> Tensor:
+        """The student's images as the teacher sees them."""
+        return image if self.view is None else self.view(image)
+
+    def logits(self, image: Tensor) -> Tensor:
+        """What the engine says about the student's images: [B, 3, H, W] -> [B, class_num]."""
+        return self.engine(self.own(image))
 
     @property
     def network(self) -> nn.Layer | None:
@@ -47,13 +57,17 @@ class LiveTeacher:
 
         Args:
             names: see ssld.models.tap.
-            size: height and width of an image, pixels.
+            size: height and width of an image of the student's, pixels.
 
         Raises:
             InputError: a name that the network does not have.
         """
-        tapped = Tapped(self.engine.network, names, size)
+        tapped = Tapped(self.engine.network, names, self.own_size(size))
         engine = make_engine(tapped, "auto" if self.identity is None else _FEATURES.get(self.identity.engine, "auto"),
                              "running" if self.identity is None else self.identity.batch_norm)
         self._asked, self._answer = engine, lambda image: Outputs(*tapped.split(engine(image)))
         return tapped.taps.shapes
+
+    def own_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of an image as the teacher sees it, pixels, of the student's."""
+        return size if self.view is None else self.view.size_of(size)

@@ -1,7 +1,7 @@
 """A teacher of any framework: an ONNX file, run by ONNX Runtime (`pip install ssld[onnx]`)."""
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +10,10 @@ from paddle import Tensor
 
 from ..device import cpu_threads
 from ..errors import InputError
-from ..outputs import Batch, Outputs
+from ..outputs import Outputs
 from ..registry import nearest
 from .live import LiveTeacher
+from .own_view import OwnView
 from .record import TeacherIdentity
 
 _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
@@ -32,7 +33,6 @@ class OnnxEngine:
         outputs: name of a feature -> the file's output that gives it.
         logits: the file's output that gives them; default: the only one that is not among `outputs`.
         probabilities: the file ends in a softmax; their logarithms are the answer.
-        view: applied to the images first, see ssld.teachers.own_view.
         threads: CPU threads.
 
     Attributes:
@@ -45,8 +45,8 @@ class OnnxEngine:
     """
 
     def __init__(self, file: str | Path, class_num: int, outputs: Mapping[str, str] | None = None, logits: str | None = None,
-                 probabilities: bool = False, view: Callable[[Tensor], Tensor] | None = None, threads: int | None = None):
-        self.file, self.class_num, self.outputs, self.view = Path(file), class_num, dict(outputs or {}), view
+                 probabilities: bool = False, threads: int | None = None):
+        self.file, self.class_num, self.outputs = Path(file), class_num, dict(outputs or {})
         self.probabilities = probabilities
         self.session = _open(self.file, threads or cpu_threads())
         self.name = "onnx_cuda" if _CUDA in self.session.get_providers() else "onnx_cpu"
@@ -64,7 +64,7 @@ class OnnxEngine:
         Raises:
             InputError: images of another size than the file takes, or answers of another width than class_num.
         """
-        image = (self.view(image) if self.view else image).numpy()
+        image = image.numpy()
         if any(want not in (None, got) for want, got in zip(self.size, image.shape[2:])):
             raise InputError(f"{self.file} takes images of {_by(self.size)} pixels, found {_by(image.shape[2:])}. Set the "
                              "teacher's size.")
@@ -130,16 +130,12 @@ class OnnxTeacher(LiveTeacher):
 
     Args:
         engine: runs it.
-        identity: see LiveTeacher.
+        identity, view: see LiveTeacher.
     """
 
-    def __init__(self, engine: OnnxEngine, identity: TeacherIdentity | None = None):
-        super().__init__(engine, identity)
+    def __init__(self, engine: OnnxEngine, identity: TeacherIdentity | None = None, view: OwnView | None = None):
+        super().__init__(engine, identity, view)
         self.provides = engine.provides
-        self._names: tuple[str, ...] = ()
-
-    def __call__(self, batch: Batch) -> Outputs:
-        return Outputs(*self.engine.ask(batch["image"], self._names))
 
     def show(self, names: Sequence[str], size: tuple[int, int]) -> dict[str, tuple[int, ...]]:
         """See LiveTeacher; the names are those of `outputs`."""
@@ -147,8 +143,8 @@ class OnnxTeacher(LiveTeacher):
             if name not in self.engine.outputs:
                 raise InputError(f"{self.engine.file}: no output is given for the teacher's feature '{name}'. "
                                  f"{nearest(name, self.engine.outputs)} Set outputs: {{{name}: NAME}}.")
-        self._names = tuple(names)
-        features = self.engine.ask(paddle.zeros([1, 3, *size]), self._names)[1]
+        self._answer = lambda image: Outputs(*self.engine.ask(image, names))
+        features = self.engine.ask(paddle.zeros([1, 3, *self.own_size(size)]), names)[1]
         return {name: tuple(features[name].shape[1:]) for name in names}
 
 

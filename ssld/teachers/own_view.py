@@ -41,17 +41,19 @@ class OwnView:
     """Turns a batch as the student sees it into one as the teacher wants it: normalised anew, then resized.
 
     Attributes:
-        seen: normalisation of the student's images.
-        own: that of the teacher's.
+        seen: normalisation of the student's images; None: whatever it is, the teacher's is the same.
+        own: that of the teacher's; None as well then.
         size: side of the teacher's images, pixels; None: as they are.
         interpolation: nearest, bilinear or bicubic without antialiasing, or area, the mean of the pixels that become one: the
             better choice where images become much smaller.
+        seen_size: height and width of the student's images in training, pixels, where known: for what is said of it.
     """
 
-    seen: Normalisation
-    own: Normalisation
+    seen: Optional[Normalisation] = None
+    own: Optional[Normalisation] = None
     size: Optional[int] = None
     interpolation: str = "bicubic"
+    seen_size: Optional[tuple[int, int]] = None
 
     def __post_init__(self):
         one_of("interpolation", self.interpolation, INTERPOLATIONS)
@@ -60,17 +62,37 @@ class OwnView:
 
     def __call__(self, image: Tensor) -> Tensor:
         """float32 [B, 3, H, W] -> float32 [B, 3, size, size]."""
-        if self.seen != self.own:
-            gain = [seen / own for seen, own in zip(self.seen.std, self.own.std)]
-            offset = [(seen - own) / std for seen, own, std in zip(self.seen.mean, self.own.mean, self.own.std)]
-            image = image * _per_channel(gain) + _per_channel(offset)
-        if self.size is None or tuple(image.shape[2:]) == (self.size, self.size):
-            return image
-        return F.interpolate(image, size=[self.size, self.size], mode=self.interpolation)
+        with paddle.amp.auto_cast(enable=False):                        # float32 also where the networks are not
+            return self._resized(image if self.seen == self.own else self._normalised_anew(image))
+
+    def _normalised_anew(self, image: Tensor) -> Tensor:
+        gain = [seen / own for seen, own in zip(self.seen.std, self.own.std)]
+        offset = [(seen - own) / std for seen, own, std in zip(self.seen.mean, self.own.mean, self.own.std)]
+        return image * _per_channel(gain) + _per_channel(offset)
+
+    def _resized(self, image: Tensor) -> Tensor:
+        size = self.size_of(tuple(image.shape[2:]))
+        return image if tuple(image.shape[2:]) == size else F.interpolate(image, size=list(size), mode=self.interpolation)
+
+    def size_of(self, size: tuple[int, int]) -> tuple[int, int]:
+        """Height and width of the teacher's images where the student's have `size`, pixels."""
+        return size if self.size is None else (self.size, self.size)
+
+    @property
+    def differs(self) -> bool:
+        """Whether, as far as known, the student's images in training are not the teacher's."""
+        return self.seen != self.own or self.size is not None and self.seen_size != (self.size, self.size)
 
     def __str__(self) -> str:
-        size = f"{self.size} x {self.size} pixels ({self.interpolation})" if self.size else "the student's size"
-        return f"images of {size}, {self.own}" + ("" if self.seen == self.own else f"; the student sees {self.seen}")
+        size = f"{_pixels(self.size_of((0, 0)))} ({self.interpolation})" if self.size else "the student's size"
+        seen = [_pixels(self.seen_size)] if self.size and self.seen_size else []
+        seen += [str(self.seen)] if self.seen != self.own else []
+        return (f"images of {size}, {'normalised as the student sees them' if self.seen == self.own else self.own}"
+                + (f"; the student sees {', '.join(seen)}" if seen else ""))
+
+
+def _pixels(size: tuple[int, int]) -> str:
+    return f"{size[0]} x {size[1]} pixels"
 
 
 def _per_channel(values: Sequence[float]) -> Tensor:

@@ -1,6 +1,6 @@
 """teacher.json: which teacher taught a run, and what was measured of it before, once for all starts of the run.
 
-    {"name", "class_num", "path", "sha256", "engine", "batch_norm",          the teacher, as the config asks for it
+    {"name", "class_num", "path", "sha256", "engine", "batch_norm", "sees",  the teacher, as the config asks for it
      "accuracy": {"inputs": {...}, "result": {...}},                         on the evaluation list
      "agreement": {"inputs": {...}, "result": {...}},                        of bfloat16 with float32
      "checksum"}                                                             of everything above
@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 import paddle.distributed as dist
 
@@ -31,6 +31,7 @@ class TeacherIdentity(NamedTuple):
         name, class_num: of the network.
         path, sha256: of its weight file.
         engine, batch_norm: how it is asked to be run.
+        sees: its images and the student's, in words; None: the same.
     """
 
     name: str
@@ -39,6 +40,7 @@ class TeacherIdentity(NamedTuple):
     sha256: str
     engine: str
     batch_norm: str
+    sees: Optional[str] = None
 
 
 class TeacherRecord:

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..models.freeze import Frozen
 from ..models.stages import stages_of
 
-_FIXED_INPUT = ("pos_embed", "relative_position")
+_FIXED_INPUT = ("pos_embed", "relative_position", "mlp_tokens")
 
 
 def check_fix_stage(network: nn.Layer, frozen: Frozen | None, train_ops: Sequence, eval_ops: Sequence,

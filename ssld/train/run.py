@@ -3,6 +3,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from paddle import nn
@@ -16,12 +17,14 @@ from ..config import Config
 from ..cost import describe
 from ..errors import InputError
 from ..models.weights import load_weights
+from ..students import one_student, students_of
 from ..teachers.engines import make_engine
 from ..teachers.record import FILE as RECORD
 from ..teachers.record import TeacherRecord, refuse_another_teacher
 from ..teachers.stored import StoredTeacher
 from .checkpoint import latest_checkpoint
 from .evaluate import Evaluation
+from .loop import fit
 from .trainer import Trainer
 
 CONFIG = "config.yaml"
@@ -37,36 +40,39 @@ def train(config: Config, dry_run: bool = False, restart: bool = False) -> Path 
         restart: discard what an earlier run left in output_dir.
 
     Returns:
-        output_dir/latest; None after a dry run.
+        output_dir/latest, or output_dir where there are several students; None after a dry run.
 
     Raises:
         InputError: anything in config, lists, weights or output_dir that the user can mend.
     """
-    settings = build.build_settings(config)
-    device.start(settings.device)
-    folder = Path(settings.output_dir)
-    if restart and not dry_run:
-        _discard(folder)
-    _same_run_or_none(config, folder)
-    trainer = build.build_trainer(config)
-    model = trainer.model
-    if device.is_main():
-        _announce(config, trainer)
-    record = _check_teacher(config, trainer) if model.teacher else None
+    runs = students_of(config)
+    device.start(build.build_settings(next(iter(runs.values()))).device)
+    for alone in runs.values():
+        folder = _folder(alone)
+        if restart and not dry_run:
+            _discard(folder)
+        _same_run_or_none(alone, folder)
+    trainers = build.build_trainers(config)
+    for alone, trainer in zip(runs.values(), trainers):
+        if device.is_main():
+            _announce(alone, trainer)
+    records = _check_teacher(list(runs.values()), trainers) if trainers[0].model.teacher else []
     if dry_run:
         return None
-    if record:
+    for record in records:
         record.write()
     if device.is_main():
-        config.write(folder / CONFIG)
-    before = model.frozen.fingerprint() if model.frozen else None
-    latest = trainer.fit()
-    if model.frozen and model.frozen.fingerprint() != before:
-        raise RuntimeError("tensors outside `trainable` have changed; please report this")
+        for alone in runs.values():
+            alone.write(_folder(alone) / CONFIG)
+    before = [trainer.model.frozen and trainer.model.frozen.fingerprint() for trainer in trainers]
+    latest = fit(trainers)
+    for trainer, fingerprint in zip(trainers, before):
+        if trainer.model.frozen and trainer.model.frozen.fingerprint() != fingerprint:
+            raise RuntimeError("tensors outside `trainable` have changed; please report this")
     if device.is_main():
-        best = f", best top-1 {100 * trainer.best['top1']:.2f} % at step {trainer.best['step']}" if trainer.best else ""
-        print(f"wrote {latest}{best}", flush=True)
-    return latest
+        for trainer, file in zip(trainers, latest):
+            _say_what_was_written(trainer, file)
+    return latest[0] if len(latest) == 1 else _folder(config)
 
 
 def evaluate_weights(config: Config, weights: str | None = None, engine: str = "auto",
@@ -107,6 +113,7 @@ def trained_student(config: Config, weights: str | None = None) -> tuple[nn.Laye
     Raises:
         InputError: the run has no checkpoint, or the weights do not fit.
     """
+    one_student(config)
     settings = build.build_settings(config)
     device.start(settings.device)
     if weights is None:
@@ -118,18 +125,31 @@ def trained_student(config: Config, weights: str | None = None) -> tuple[nn.Laye
     return network, load_weights(network, weights, part="student")
 
 
-def _check_teacher(config: Config, trainer: Trainer) -> TeacherRecord:
-    """The teacher is the one that began, and good enough; what was measured of it now or before."""
-    teacher, folder = trainer.model.teacher, trainer.settings.output_dir
-    checkpoint = latest_checkpoint(folder)
-    if checkpoint:
-        refuse_another_teacher(checkpoint.card, teacher.identity, folder)
-    record = TeacherRecord(folder, teacher.identity)
+def _check_teacher(configs: Sequence[Config], trainers: Sequence[Trainer]) -> list[TeacherRecord]:
+    """The teacher is the one that began, and good enough; what was measured of it now or before, for each student's folder."""
+    teacher = trainers[0].model.teacher
+    folders = [trainer.settings.output_dir for trainer in trainers]
+    for folder in folders:
+        checkpoint = latest_checkpoint(folder)
+        if checkpoint:
+            refuse_another_teacher(checkpoint.card, teacher.identity, folder)
+    record, *others = (TeacherRecord(folder, teacher.identity) for folder in folders)
     if isinstance(teacher, StoredTeacher):
-        check_stored_teacher(config, teacher, record, trainer.loader.dataset)
+        check_stored_teacher(configs[0], teacher, record, trainers[0].loader.dataset)
     else:
-        check_teacher(config, teacher, record, trainer.evaluate)
-    return record
+        check_teacher(configs[0], teacher, record, trainers[0].evaluate)
+    for other in others:
+        other.measured = record.measured
+    return [record, *others]
+
+
+def _say_what_was_written(trainer: Trainer, latest: Path) -> None:
+    best = f", best top-1 {100 * trainer.best['top1']:.2f} % at step {trainer.best['step']}" if trainer.best else ""
+    print(f"wrote {latest}{best}", flush=True)
+
+
+def _folder(config: Config) -> Path:
+    return Path(config.section("Global")["output_dir"])
 
 
 def _announce(config: Config, trainer: Trainer) -> None:

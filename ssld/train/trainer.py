@@ -1,9 +1,7 @@
-"""The training loop. It knows nothing about distillation: a model answers a batch with losses, and that is all."""
+"""One student's training. It knows nothing about distillation: a model answers a batch with losses, and that is all."""
 from __future__ import annotations
 
 import contextlib
-import sys
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -26,6 +24,7 @@ from ..progress import Progress
 from ..timetable import Pass
 from .checkpoint import latest_checkpoint, save_checkpoint
 from .evaluate import Evaluation
+from .loop import fit
 from .parallel import average_statistics, gather_rows, seed_step, together
 from .precision import Precision
 from .runlog import RunLog
@@ -47,83 +46,92 @@ class Trainer:
         ema: average of the student's weights to evaluate and save in place of the raw ones, or None.
         precision: mixed precision; off by default.
         notes: what every checkpoint's card says besides, such as what the run began with.
+        name: which of several students it is, for lines of progress.
     """
 
     def __init__(self, model: nn.Layer, loader: Loader, optimizer, schedule: Schedule, settings: Settings,
                  evaluate: Callable[[nn.Layer], Evaluation] | None = None, ema: EMA | None = None,
-                 precision: Precision | None = None, notes: Mapping | None = None):
+                 precision: Precision | None = None, notes: Mapping | None = None, name: str = ""):
         self.model, self.loader, self.optimizer, self.schedule = model, loader, optimizer, schedule
         self.settings, self.evaluate, self.ema = settings, evaluate, ema
         self.precision, self.notes = precision or Precision(), dict(notes or {})
         self.timetable = schedule.timetable
         self.total_steps = self.timetable.total_steps
-        self.unreadable = UnreadableImages(loader.dataset)
+        self.label = f"[{name}] " if name else ""
         self.step = 0
         self.best: dict | None = None           # {"step": ..., "top1": ..., ...}
         self._unchecked: list[tuple[int, Losses, paddle.Tensor]] = []       # step, losses, rows of the batch
         self.parallel = paddle.DataParallel(model) if world_size() > 1 else model
 
     def fit(self) -> Path:
-        """Train to the end; returns the folder of the last checkpoint.
+        """Train to the end; returns the folder of the last checkpoint. See `ssld.train.loop`, which calls what follows."""
+        return fit([self])[0]
 
-        Raises:
-            InputError: a loss that is not finite (names the loss term and the images), a damaged checkpoint, a full
-                disk, too many unreadable images.
+    def begin(self, unreadable: UnreadableImages) -> None:
+        """Go on from the last checkpoint, if there is one, and open the log.
+
+        Args:
+            unreadable: images that the loader could not read; counted by who asks for batches.
         """
+        self.unreadable = unreadable
         self._resume()
-        folder = Path(self.settings.output_dir)
-        self.log = RunLog(folder, self.step, self.settings.use_visualdl) if is_main() else None
+        self.log = RunLog(Path(self.settings.output_dir), self.step, self.settings.use_visualdl) if is_main() else None
         self._log("start", first_step=self.step, total_steps=self.total_steps, epochs=self.timetable.epochs,
                   images=len(self.loader.dataset), processes=world_size(),
                   batch=self.loader.sampler.global_batch * self.settings.update_freq, ssld=__version__,
                   paddle=paddle.__version__)
-        progress = Progress("step", self.total_steps, self.step, every_s=0, quiet=not is_main())
-        micro_batches = self.loader.batches(self.step * self.settings.update_freq,
-                                            self.total_steps * self.settings.update_freq)
+        self.progress = Progress(f"{self.label}step", self.total_steps, self.step, every_s=0, quiet=not is_main())
         self.model.train()
-        images, began = 0, time.perf_counter()          # since the last report
-        while self.step < self.total_steps:
-            losses, added = self._update(micro_batches)
-            images, self.step = images + added, self.step + 1
-            if self.step % self.settings.print_batch_step == 0 or self.step == self.total_steps:
-                self._check_finite()
-                self._report(progress, losses, images / (time.perf_counter() - began))
-                images, began = 0, time.perf_counter()
-            if self._end_of_step():
-                images, began = 0, time.perf_counter()
-        self._log("end")
-        if self.log:
-            self.log.close()
-        return folder / "latest"
 
-    def _update(self, micro_batches) -> tuple[Losses, int]:
-        """One optimizer step; returns the losses of its last batch and the number of images of all processes."""
-        seed_step(self.settings.seed, self.step)
+    def begin_step(self) -> None:
+        """Set what depends on the time."""
         self.model.epoch = self.timetable.epoch_at(self.step)
         self.optimizer.set_lr(self.schedule(self.step))
-        images = 0
-        for left in reversed(range(self.settings.update_freq)):
-            batch = next(micro_batches)
-            for place in self.unreadable.update(batch["unreadable"].numpy()):
-                print(f"warning: {place} cannot be read; another image takes its place", file=sys.stderr)
-            if left and world_size() > 1:
-                with self.parallel.no_sync():        # gradients are exchanged once, with the last batch
-                    losses = self._forward_backward(batch)
-            else:
-                losses = self._forward_backward(batch)
-            images += len(batch["label"]) * world_size()
+
+    def learn(self, batch: dict, part: int = 0) -> None:
+        """Forward and backward pass of one of the batches of a step.
+
+        Args:
+            batch: see `ssld.outputs`.
+            part: which of the step's `update_freq` batches it is, from 0.
+        """
+        seed_step(self.settings.seed, self.step * self.settings.update_freq + part)
+        if part + 1 < self.settings.update_freq and world_size() > 1:
+            with self.parallel.no_sync():               # gradients are exchanged once, with the last batch
+                self._forward_backward(batch)
+        else:
+            self._forward_backward(batch)
+
+    def end_step(self, images_per_s: float) -> bool:
+        """The optimizer's step, and what is due behind it: report, evaluation, checkpoint; returns whether anything was.
+
+        Args:
+            images_per_s: for the report.
+        """
         self.precision.step(self.optimizer)
         self.optimizer.clear_grad()
         if self.ema:
             self.ema.update()
-        return losses, images
+        self.step += 1
+        report = self.step % self.settings.print_batch_step == 0 or self.step == self.total_steps
+        if report:
+            losses = self._unchecked[-1][1]
+            self._check_finite()
+            self._report(losses, images_per_s)
+        return self._end_of_step() or report
 
-    def _forward_backward(self, batch: dict) -> Losses:
+    def end(self) -> Path:
+        """Close the log; returns the folder of the last checkpoint."""
+        self._log("end")
+        if self.log:
+            self.log.close()
+        return Path(self.settings.output_dir) / "latest"
+
+    def _forward_backward(self, batch: dict) -> None:
         with self.precision.cast():
             losses = self.parallel(batch)
         self._unchecked.append((self.step + 1, losses.detached(), batch["index"]))
         self.precision.backward(losses.total / self.settings.update_freq)
-        return losses
 
     def _end_of_step(self) -> bool:
         """Evaluation and checkpoint, where they are due; returns whether they were."""
@@ -162,7 +170,7 @@ class Trainer:
             self.best = {"step": self.step, **evaluation.accuracy}
         self._log("eval", step=self.step, epoch=epoch, images=evaluation.images, **evaluation.accuracy)
         if is_main():
-            print(f"epoch {epoch:g}: {evaluation}  (best top1 {100 * self.best['top1']:.2f} %)", flush=True)
+            print(f"{self.label}epoch {epoch:g}: {evaluation}  (best top1 {100 * self.best['top1']:.2f} %)", flush=True)
         return is_best
 
     def _training_state(self) -> dict[str, np.ndarray]:
@@ -200,12 +208,12 @@ class Trainer:
             done = "already finished" if self.step >= self.total_steps else "going on"
             print(f"{done}: {checkpoint.folder} holds step {self.step} of {self.total_steps}", flush=True)
 
-    def _report(self, progress: Progress, losses: Losses, images_per_s: float) -> None:
+    def _report(self, losses: Losses, images_per_s: float) -> None:
         epoch, total = self.timetable.epoch_at(self.step), float(losses.total)
         rate = self.schedule(self.step - 1)
         parts = {name: float(part) for name, part in losses.parts.items()}
         above = {name: parts[name] - float(least) for name, least in losses.minima.items()}
-        progress.update(self.step, f"epoch {epoch:.2f}  loss {total:.4f}  lr {rate:.5g}  {images_per_s:.0f} images/s")
+        self.progress.update(self.step, f"epoch {epoch:.2f}  loss {total:.4f}  lr {rate:.5g}  {images_per_s:.0f} images/s")
         self._log("train", step=self.step, epoch=epoch, loss=total, parts=parts, lr=rate,
                   **({"above_minimum": above} if above else {}), images_per_s=images_per_s,
                   unreadable=len(self.unreadable.rows))

@@ -3,12 +3,17 @@ from pathlib import Path
 
 import pytest
 
-from ssld.config import Config
+from ssld.compare.read import read_comparison
+from ssld.compare.run import check_cells
+from ssld.config import Config, read_with_bases
+from ssld.methods.base import FROM_TEACHER, METHODS
 from ssld.recipe.plan import jobs_of, read_recipe
 from ssld.recipe.run import run_recipe
+from ssld.registry import import_all
 
 FOLDER = Path(__file__).parents[2] / "configs" / "Distillation" / "recipes"
-RECIPES = sorted(FOLDER.glob("*.yaml"))
+FILES = sorted(FOLDER.glob("*.yaml"))
+RECIPES, COMPARISONS = ([file for file in FILES if section in read_with_bases(file)] for section in ("Recipe", "Compare"))
 SHORT = {"train": {"Global.epochs": 1, "Global.iter_per_epoch": 1, "Optimizer.lr.warmup_epoch": 0,
                    "DataLoader.Train.sampler.batch_size": 4},
          "soft-labels": {"SoftLabels.crops": 4}, "expand": {"Select.k": 2, "Select.count": 3}, "eval": {}}
@@ -19,6 +24,25 @@ def test_every_config_of_a_recipe_can_be_read(file):
     for job in jobs_of(read_recipe(Config.load(file))):
         overrides = [job.arguments[i + 1] for i, argument in enumerate(job.arguments) if argument == "-o"]
         assert Config.load(job.stage.config, overrides).section("Global")["output_dir"] == str(job.folder)
+
+
+def test_every_file_is_a_recipe_or_a_comparison():
+    assert sorted(RECIPES + COMPARISONS) == FILES and COMPARISONS
+
+
+@pytest.mark.parametrize("file", COMPARISONS, ids=lambda file: file.stem)
+def test_every_cell_of_a_comparison_can_be_built(file):
+    check_cells(read_comparison(Config.load(file)))
+
+
+def test_the_comparison_of_methods_has_all_of_them():
+    import_all("ssld.methods")
+    comparison = read_comparison(Config.load(FOLDER / "cifar10_methods.yaml"))
+    used = {column.name: {name for cell in comparison.cells if cell.column == column for loss in cell.losses for name in loss}
+            for column in comparison.columns}
+    for name in METHODS.names():
+        if METHODS.get(name, "").needs & FROM_TEACHER:
+            assert all(name in names for names in used.values()), f"cifar10_methods.yaml compares no {name}"
 
 
 @pytest.mark.slow

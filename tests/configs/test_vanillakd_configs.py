@@ -14,6 +14,7 @@ from ssld.data.repeated import RASampler
 from ssld.models import residual
 from ssld.models.weights import read_state, save_weights
 from ssld.models.zoo import build_network
+from ssld.students import students_of
 from ssld.timetable import Timetable
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "Distillation"
@@ -39,7 +40,7 @@ def operators(config, mode):
 
 def test_the_folder_holds_these_runs_and_no_others():
     names = {file.stem for file in (CONFIGS / "VanillaKD").glob("*.yaml")}
-    assert names == {*ON_IMAGENET, *(f"{name}_CIFAR" for name in ON_CIFAR)}
+    assert names == {*ON_IMAGENET, *(f"{name}_CIFAR" for name in ON_CIFAR), "students_CIFAR"}
     for name in names:
         assert load(name).section("Global")["output_dir"] == f"runs/VanillaKD/{name}"
 
@@ -93,8 +94,8 @@ def test_only_review_begins_after_an_epoch():
     for name in (*ON_IMAGENET, *(f"{name}_CIFAR" for name in ON_CIFAR)):
         terms = {type(term.method).__name__: term for term in build.build_terms(load(name))}
         late = {method: (term.warmup_epochs, term.warmup_by_epoch) for method, term in terms.items() if term.warmup_epochs}
-        published = {"review_A2": {"ReviewKDLoss": (1, True)}, "review_CIFAR": {"ReviewKDLoss": (20, True)},
-                     "dkd_CIFAR": {"DKDLoss": (20, True)}}
+        published = {"review_A2": {"ReviewKDLoss": (1, True)}, "review_CIFAR": {"ReviewKDLoss": (20, "from_1")},
+                     "dkd_CIFAR": {"DKDLoss": (20, "from_1")}}
         assert late == published.get(name, {})
 
 
@@ -172,3 +173,15 @@ def test_the_student_trains_two_steps_and_the_checkpoint_holds_the_student_alone
     # behind a batch norm of scale 0 the first gradient is 0; the second step moves the weights
     assert not still
     assert set(read_state(folder)) == set(before)
+
+
+def test_students_side_by_side_have_the_settings_of_the_single_runs():
+    runs = students_of(load("students_CIFAR"))
+    assert list(runs) == ["kd", "dkd", "dist"]
+    for name, alone in runs.items():
+        single = load(f"{name}_CIFAR").data
+        single["Global"]["output_dir"] = f"runs/VanillaKD/students_CIFAR/{name}"
+        found, expected = ([(type(term.method), vars(term.method).get("temperature"), term.weight, term.warmup_by_epoch)
+                            for term in build.build_terms(config)] for config in (alone, Config(single)))
+        assert found == expected
+        assert {**alone.data, "Loss": None} == {**single, "Loss": None}

@@ -92,6 +92,30 @@ def test_an_image_that_is_there_several_times_moves_its_row_once_by_the_mean(los
         np.testing.assert_allclose(mine, theirs, atol=1e-6)
 
 
+def test_copies_of_an_image_leave_the_same_banks_in_whatever_order_they_come(loss_of_features, site_of):
+    """As repeated augmentation brings them: each of a few images several times."""
+    (f_s, f_t), images, banks = features(0, 12), np.repeat([5, 9, 2, 14], 3), []
+    for order in (np.arange(12), np.arange(12).reshape(4, 3).T.reshape(-1)):        # copies side by side, or far apart
+        method = build(site_of)
+        loss_of_features(method, f_s[order], f_t[order], index=images[order], label=LABELS[images[order]])
+        banks.append(banks_of(method))
+    for one, other in zip(*banks):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+        np.testing.assert_allclose(np.linalg.norm(one[[5, 9, 2, 14]], axis=1), 1, rtol=1e-6)
+
+
+def test_all_processes_write_the_same_row_for_copies_of_an_image(site_of, monkeypatch):
+    """Paddle does not say which of several writes to one row comes last, so they have to be equal to the bit."""
+    method, written = build(site_of), []
+    monkeypatch.setattr(paddle, "scatter_", lambda rows, index, new: written.append((index.numpy(), new.numpy())))
+    rows = paddle.nn.functional.normalize(paddle.randn([24, 4]))
+    method._remember(paddle.to_tensor(np.tile([5, 9, 2, 14, 5, 5], 4)), paddle.concat([rows, rows.flip(0)], axis=1))
+    assert len(written) == 2
+    for index, new in written:
+        for image in (5, 9, 2, 14):
+            assert len(np.unique(new[index == image], axis=0)) == 1
+
+
 def test_other_rows_stay_as_they_are_and_moved_ones_have_length_1(loss_of_features, site_of):
     method = build(site_of)
     before, images = banks_of(method), np.array([5, 9, 1, 0])

@@ -40,10 +40,15 @@ def test_the_generator_of_the_step_decides_what_is_drawn():
     assert (first != other).any()
 
 
-def test_it_keeps_four_bytes_an_image():
-    negatives = Negatives(np.arange(50_000) % 10)
+@pytest.mark.parametrize("images, width", [(256, 1), (257, 2), (65_536, 2), (65_537, 3)])
+def test_it_keeps_as_many_bytes_an_image_as_their_numbers_need(images, width):
+    labels = np.arange(images) % 10
+    negatives = Negatives(labels)
     tensors = negatives.order, negatives.counts, negatives.starts
-    assert sum(tensor.size * tensor.element_size() for tensor in tensors) < 200_500
+    assert sum(tensor.size * tensor.element_size() for tensor in tensors) == width * images + 2 * 8 * 11
+    drawn = draw(labels, [0, images - 1], 20 * images)
+    assert set(drawn[0]) == set(np.flatnonzero(labels != 0)) or width == 3
+    assert drawn.max() == images - 1 and (labels[drawn] != labels[[[0], [images - 1]]]).all()
 
 
 @pytest.mark.parametrize("labels", [[3, 3, 3], [-1], [0]])

@@ -1,6 +1,8 @@
-"""Trains a tiny student by each method for five steps, each process on images of its own: two_ranks.py FOLDER.
+"""Trains by each method for five steps, each process on images of its own: two_ranks.py FOLDER.
 
-Leaves all weights, and what methods remember, in FOLDER/rank<N>.npz.
+FOLDER/run.yaml is a run without losses. Leaves in FOLDER/rank<N>.npz all weights, and what methods remember, under
+"trained/<method>/" and, as they were at the beginning, "start/<method>/"; the images that it saw, "rows/<method>"; of a student
+of one convolution, without a trainer, "halves/<method>/".
 """
 import sys
 from pathlib import Path
@@ -9,20 +11,36 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np  # noqa: E402
 import paddle  # noqa: E402
+import yaml  # noqa: E402
 from paddle import nn  # noqa: E402
 from paddle.nn import functional as F  # noqa: E402
 
 from ssld import device  # noqa: E402
+from ssld.build import build_trainer  # noqa: E402
+from ssld.config import Config  # noqa: E402
 from ssld.methods import METHODS  # noqa: E402
 from ssld.methods.base import Site  # noqa: E402
 from ssld.outputs import Outputs  # noqa: E402
 
 IMAGES, CLASSES, BATCH, STEPS = 40, 4, 8, 5
-SHAPES = {"pre_stage1": (6, 4, 4), "stage1": (6, 4, 4), "pool": (6,)}
-OPTIONS = {"ScaleKDLoss": {"heads": [2, 3], "tpp": False, "student_taps": ["pre_stage1", "stage1"],
-                           "teacher_taps": ["pre_stage1", "stage1"]},
-           "CRDLoss": {"embedding": 4, "negatives": 10},
-           "ReviewKDLoss": {"student_taps": ["pre_stage1", "pool"], "teacher_taps": ["pre_stage1", "pool"]}}
+SHAPES = {"stage1": (6, 4, 4), "pool": (6,)}
+SCALEKD = {"heads": [2, 3], "tpp": False, "student_taps": ["stage2", "stage3"], "teacher_taps": ["stage2", "stage3"]}
+CRD = {"embedding": 4, "negatives": 10}
+OPTIONS = {"CRDLoss": CRD, "ScaleKDLoss": SCALEKD, "ReviewKDLoss": {f"{whose}_taps": ["pre_stage1", "stage2", "stage3", "pool"]
+                                            for whose in ("student", "teacher")}}
+MEANS = ("BKDLoss", "CRDLoss", "DKDLoss", "KDLoss")             # over images, so that two halves of a batch make the whole
+
+
+def fit(name: str, folder: Path) -> dict[str, np.ndarray]:
+    """The arrays of a run of the real trainer, by this method alone."""
+    settings = yaml.safe_load((folder / "run.yaml").read_text())
+    settings["Global"]["output_dir"] = str(folder / name)
+    settings["Loss"] = {"Train": [{name: OPTIONS.get(name, {})}]}
+    trainer = build_trainer(Config(settings, "run.yaml"))
+    found = {f"start/{name}/{key}": value.numpy() for key, value in trainer.model.state_dict().items()}
+    found[f"rows/{name}"] = np.array([[visit.row for visit in trainer.loader.sampler.visits(step)] for step in range(STEPS)])
+    trainer.fit()
+    return {**found, **{f"trained/{name}/{key}": value.numpy() for key, value in trainer.model.state_dict().items()}}
 
 
 class Taught(nn.Layer):
@@ -38,9 +56,9 @@ class Taught(nn.Layer):
 
     def answer(self, image):
         """Logits and features of images [B, 3, 4, 4]."""
-        before = self.convolution(image)
-        pooled = F.relu(before).mean(axis=[2, 3])
-        return Outputs(self.classifier(pooled), {"pre_stage1": before, "stage1": F.relu(before), "pool": pooled})
+        stage = F.relu(self.convolution(image))
+        pooled = stage.mean(axis=[2, 3])
+        return Outputs(self.classifier(pooled), {"stage1": stage, "pool": pooled})
 
 
 def labels() -> np.ndarray:
@@ -72,11 +90,14 @@ def train(name: str, rank: int = 0, ranks: int = 1) -> dict[str, np.ndarray]:
         parallel(batch_of(step, rank, ranks)).backward()
         optimizer.step()
         optimizer.clear_grad()
-    return {key: value.numpy() for key, value in model.state_dict().items()}
+    return {f"halves/{name}/{key}": value.numpy() for key, value in model.state_dict().items()}
 
 
 if __name__ == "__main__":
     device.start("cpu")
-    found = {f"{name}/{key}": value for name in METHODS.names()
-             for key, value in train(name, device.rank(), device.world_size()).items()}
-    np.savez(Path(sys.argv[1]) / f"rank{device.rank()}.npz", **found)
+    folder, found = Path(sys.argv[1]), {}
+    for name in METHODS.names():
+        found.update(fit(name, folder))
+    for name in MEANS:
+        found.update(train(name, device.rank(), device.world_size()))
+    np.savez(folder / f"rank{device.rank()}.npz", **found)

@@ -126,6 +126,7 @@ def test_the_last_two_features_are_where_scalekd_takes_them(name, side, penultim
     ends = stages_of(network).ends
     assert list(ends.items()) == [("penultimate", penultimate[0]), ("final", final[0])]
     assert Taps(network, list(ends.values()), (side, side)).shapes == dict((penultimate, final))
+    assert Taps(network, list(ends), (side, side)).shapes == {"penultimate": penultimate[1], "final": final[1]}
 
 
 def test_a_layer_that_answers_with_a_tuple_is_no_feature():

@@ -97,7 +97,7 @@ def test_answers_carry_no_gradient_and_the_network_is_frozen(small, options):
     outputs = teacher({"image": image})
     assert outputs.logits.stop_gradient and outputs.logits.shape == [2, 5]
     assert all(parameter.stop_gradient for parameter in small.parameters()) and not small.training
-    assert teacher.provides == {"probabilities", "logits"}
+    assert teacher.provides == {"probabilities", "logits", "features"}
 
 
 def test_batch_statistics_are_run_eagerly_and_a_wish_for_onednn_is_answered(small, capsys):

@@ -19,7 +19,7 @@ from ssld.models.small_resnet import SmallResNet  # noqa: E402
 from ssld.teachers.eager import EagerEngine  # noqa: E402
 from ssld.teachers.live import LiveTeacher  # noqa: E402
 from ssld.teachers.onnx import OnnxEngine, OnnxTeacher  # noqa: E402
-from ssld.teachers.own_view import Normalisation, OwnView  # noqa: E402
+from ssld.teachers.own_view import OwnView  # noqa: E402
 
 
 def _load(name: str):
@@ -118,24 +118,15 @@ def test_probabilities_become_logits_up_to_a_constant_and_are_not_offered_as_log
         OnnxEngine(soft, 4)(image())
 
 
-def test_images_are_normalised_anew_and_resized_to_what_the_teacher_wants(tmp_path, network):
-    seen, own = Normalisation((0.4, 0.5, 0.6), (0.2, 0.3, 0.4)), Normalisation((0.5, 0.5, 0.5), (0.5, 0.25, 0.5))
-    pixels = np.random.default_rng(0).uniform(size=(4, 3, 8, 8)).astype(np.float32)
-
-    def normalised(by):
-        mean, std = (np.reshape(values, (1, 3, 1, 1)) for values in (by.mean, by.std))
-        return paddle.to_tensor(((pixels - mean) / std).astype(np.float32))
-
+def test_a_teacher_with_a_view_of_its_own_is_asked_about_that(tmp_path, network):
     fixed = files.write(tmp_path / "fixed.onnx", network, size=(16, 16))
-    engine = OnnxEngine(fixed, 4, NAMED, view=OwnView(seen, own, 16, "nearest"))
-    expected = network(normalised(own).repeat_interleave(2, 2).repeat_interleave(2, 3))
-    close(engine(normalised(seen)), expected)
-    close(OwnView(seen, own)(normalised(seen)), normalised(own))
-
-
-def test_images_that_are_right_already_are_passed_on_as_they_are():
-    same = image(2)
-    assert OwnView(Normalisation(), Normalisation(), 8)(same) is same
+    teacher = OnnxTeacher(OnnxEngine(fixed, 4, NAMED), view=OwnView(size=16, interpolation="nearest"))
+    assert teacher.show(["stage1"], (8, 8)) == {"stage1": (6, 8, 8)}
+    larger = image().repeat_interleave(2, 2).repeat_interleave(2, 3)
+    outputs = teacher({"image": image()})
+    close(outputs.logits, network(larger))
+    close(teacher.logits(image()), network(larger))
+    close(outputs.features["stage1"], network.relu(network.conv(larger)))
 
 
 @pytest.mark.parametrize("arguments, message", [
@@ -188,13 +179,3 @@ def test_a_missing_file_and_a_missing_package_say_what_to_do(file, tmp_path, mon
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(InputError, match=r"need ONNX Runtime. Install it: pip install ssld\[onnx\]"):
         OnnxEngine(file, 4)
-
-
-@pytest.mark.parametrize("make, message", [
-    (lambda: Normalisation(std=(0, 1, 1)), "std must be above 0"),
-    (lambda: Normalisation(mean=(0, 1)), "mean must be a list of 3 numbers"),
-    (lambda: OwnView(Normalisation(), Normalisation(), 0), "size must be a whole number"),
-    (lambda: OwnView(Normalisation(), Normalisation(), 8, "cubic"), "Did you mean 'bicubic'")])
-def test_a_view_that_makes_no_sense_is_refused(make, message):
-    with pytest.raises(InputError, match=message):
-        make()

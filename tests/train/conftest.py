@@ -4,10 +4,13 @@ from __future__ import annotations
 import copy
 
 import numpy as np
+import paddle
 import pytest
 
 from ssld.config import Config
-from ssld.models.weights import read_state
+from ssld.models.weights import read_state, save_weights
+from ssld.models.zoo import build_network
+from ssld.teachers.eager import EagerEngine
 from ssld.train.checkpoint import latest_checkpoint
 from ssld.train.run import train
 from ssld.train.runlog import read_events
@@ -32,15 +35,41 @@ def run(tiny, tmp_path):
 @pytest.fixture
 def stop_at(monkeypatch):
     """stop_at(step): the next runs are interrupted when they come to this step (from 0), until stop_at(None)."""
-    original = Trainer._update
+    original = Trainer.begin_step
 
     def stop_at(step):
-        def update(self, micro_batches):
+        def begin_step(self):
             if self.step == step:
                 raise KeyboardInterrupt
-            return original(self, micro_batches)
-        monkeypatch.setattr(Trainer, "_update", update)
+            original(self)
+        monkeypatch.setattr(Trainer, "begin_step", begin_step)
     return stop_at
+
+
+@pytest.fixture
+def taught(tiny, tmp_path):
+    """taught(engine=..., ...) gives the tiny run a teacher with weights and statistics of its own."""
+    paddle.seed(9)
+    network = build_network("SmallResNet", 4, width=8)
+    for _ in range(3):
+        network(paddle.randn([8, 3, 16, 16]) * 2 + 1)
+    save_weights(network, tmp_path / "teacher.pdparams")
+    tiny["Loss"]["Train"] = [{"JSDivLoss": {}}]
+
+    def taught(**options):
+        tiny["Arch"]["teacher"] = {"name": "SmallResNet", "class_num": 4, "width": 8, "engine": "eager",
+                                   "pretrained": str(tmp_path / "teacher"), **options}
+        return tiny
+    taught()
+    return taught
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The batch sizes that an eager network was asked about."""
+    sizes, original = [], EagerEngine.__call__
+    monkeypatch.setattr(EagerEngine, "__call__", lambda self, image: sizes.append(len(image)) or original(self, image))
+    return sizes
 
 
 @pytest.fixture(scope="session")

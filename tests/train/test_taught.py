@@ -6,7 +6,6 @@ import json
 import shutil
 
 import numpy as np
-import paddle
 import pytest
 
 from dedup.files import sha256_file
@@ -16,39 +15,12 @@ from ssld.errors import InputError
 from ssld.models.weights import fingerprint, save_weights
 from ssld.models.zoo import build_network
 from ssld.teachers import agreement, engines
-from ssld.teachers.eager import EagerEngine
 from ssld.teachers.onednn import runs_bf16
 from ssld.train.checkpoint import latest_checkpoint
 from ssld.train.runlog import read_events
 
 needs_bf16 = pytest.mark.skipif(not runs_bf16(), reason="this CPU has no bfloat16")
 STOPS = {"Global": {"epochs": 2, "save_steps": 2}}
-
-
-@pytest.fixture
-def taught(tiny, tmp_path):
-    """taught(engine=..., ...) gives the tiny run a teacher with weights and statistics of its own."""
-    paddle.seed(9)
-    network = build_network("SmallResNet", 4, width=8)
-    for _ in range(3):
-        network(paddle.randn([8, 3, 16, 16]) * 2 + 1)
-    save_weights(network, tmp_path / "teacher.pdparams")
-    tiny["Loss"]["Train"] = [{"JSDivLoss": {}}]
-
-    def taught(**options):
-        tiny["Arch"]["teacher"] = {"name": "SmallResNet", "class_num": 4, "width": 8, "engine": "eager",
-                                   "pretrained": str(tmp_path / "teacher"), **options}
-        return tiny
-    taught()
-    return taught
-
-
-@pytest.fixture
-def asked(monkeypatch):
-    """The batch sizes that an eager network was asked about."""
-    sizes, original = [], EagerEngine.__call__
-    monkeypatch.setattr(EagerEngine, "__call__", lambda self, image: sizes.append(len(image)) or original(self, image))
-    return sizes
 
 
 @pytest.fixture

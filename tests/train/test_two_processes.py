@@ -14,6 +14,7 @@ import yaml
 from ssld.config import Config
 from ssld.models.weights import save_weights
 from ssld.models.zoo import build_network
+from ssld.students import students_of
 from ssld.teachers.onednn import runs_bf16
 from ssld.train.checkpoint import latest_checkpoint
 from ssld.train.run import evaluate_weights
@@ -113,6 +114,22 @@ def test_two_processes_compare_a_teacher_in_bfloat16_together_and_share_one_reco
     launch(ROOT / "tools" / "train.py", tiny, "-c")
     logs = (tmp_path / "logs" / "workerlog.0").read_text()
     assert f"measured before, see {tmp_path / 'two' / 'teacher.json'}" in logs
+
+
+def test_several_students_learn_side_by_side_in_two_processes_as_alone(launch, tiny, tmp_path, assert_same_run):
+    save_weights(build_network("SmallResNet", 4, width=8), tmp_path / "teacher.pdparams")
+    student = tiny["Arch"].pop("student")
+    tiny["Arch"].update(
+        teacher={"name": "SmallResNet", "class_num": 4, "width": 8, "engine": "eager", "pretrained": str(tmp_path / "teacher")},
+        students=[{"run": "kd", **student, "Loss": {"Train": [{"KDLoss": {}}]}},
+                  {"run": "vkd", **student, "Loss": {"Train": [{"CELoss": {}}, {"VkDLoss": {}}]}}])
+    tiny["DataLoader"]["Train"]["sampler"]["batch_size"] = 4
+    tiny["Global"].update(epochs=2, output_dir=str(tmp_path / "two"))
+    launch(ROOT / "tools" / "train.py", tiny, "-c")
+    alone = students_of(Config(tiny))["vkd"].data
+    alone["Global"]["output_dir"] = str(tmp_path / "alone")
+    launch(ROOT / "tools" / "train.py", alone, "-c")
+    assert_same_run(tmp_path / "two" / "vkd", tmp_path / "alone")
 
 
 def test_a_fix_stage_on_features_is_the_same_in_two_processes(launch, run, tiny, tmp_path):

@@ -29,12 +29,12 @@ def fit(config: Config, output: str, stop: int = -1) -> None:
     data, folder = copy.deepcopy(config.data), Path(config.data["Global"]["output_dir"])
     data["Global"]["output_dir"] = str(folder / output)
     training = build.build_trainer(Config(data, config.file))
-    update, average = training._update, trainer.average_statistics
+    begin_step, average = training.begin_step, trainer.average_statistics
 
-    def stopping_update(batches):
+    def stopping_begin_step():
         if training.step == stop:
             raise Stopped
-        return update(batches)
+        begin_step()
 
     def noting_average(network):
         if network is training.model:
@@ -42,7 +42,7 @@ def fit(config: Config, output: str, stop: int = -1) -> None:
             leave(folder / f"{output}_ema_rank{device.rank()}.npz", training.ema.average)
         average(network)
 
-    training._update, trainer.average_statistics = stopping_update, noting_average
+    training.begin_step, trainer.average_statistics = stopping_begin_step, noting_average
     try:
         training.fit()
     except Stopped:
