@@ -118,8 +118,8 @@ class Distiller(nn.Layer):
             self.taps = Taps(self.student, student, size)
         teacher = self.teacher_taps()
         shapes, seen = (self.teacher.show(teacher, size), self.teacher.own_size(size)) if teacher else ({}, size)
-        site = Site(self.taps.shapes if self.taps else {}, shapes, labels, seed, size, getattr(self.teacher, "network", None), seen,
-                    getattr(self.teacher, "is_eager", False))
+        site = Site(self.taps.shapes if self.taps else {}, shapes, labels, seed, size,
+                    getattr(self.teacher, "network", None), seen, getattr(self.teacher, "is_eager", False))
         for name, method in zip(self.names, self.methods):
             with located(name):
                 method.attach(site)

@@ -16,6 +16,7 @@ from ssld.optim.optimizers import AdamW
 from ssld.outputs import Outputs
 from ssld.teachers.eager import EagerEngine, freeze
 from ssld.teachers.live import LiveTeacher
+from ssld.teachers.own_view import OwnView
 
 # at 16 pixels the teacher's last features have 4 x 4 and 2 x 2 positions, 16 and 32 wide
 SWIN = {"img_size": 16, "patch": 1, "width": 4, "window": 2, "heads": [1, 1, 2, 2]}
@@ -239,20 +240,11 @@ def test_stochastic_depth_of_a_teacher_that_runs_as_a_program_is_refused():
         ScaleKDLoss([2, 4], teacher_mode="train").attach(site)
 
 
-class OwnView(LiveTeacher):
-    """A teacher that sees images of twice the size."""
-
-    def __call__(self, batch):
-        return super().__call__({"image": paddle.nn.functional.interpolate(batch["image"], scale_factor=2)})
-
-    def show(self, names, size):
-        return super().show(names, (2 * size[0], 2 * size[1]))
-
-
 def test_the_teacher_may_see_images_of_another_size(batch):
     paddle.seed(5)
     method = ScaleKDLoss([2, 4], student_taps=["stage2", "stage3"])
-    model = Distiller(SmallResNet(4, width=4), OwnView(EagerEngine(swin(img_size=32))), [Term(method)])
+    teacher = LiveTeacher(EagerEngine(swin(img_size=32)), view=OwnView(size=32))
+    model = Distiller(SmallResNet(4, width=4), teacher, [Term(method)])
     model.attach((16, 16), np.zeros(4, np.int64))
     assert (method.tail.grid_in, method.tail.grid_out, method.grids) == ((8, 8), (4, 4), {"s3": (8, 8), "s4": (4, 4)})
     assert np.isfinite(float(step(model, batch).total))
