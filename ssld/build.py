@@ -210,7 +210,8 @@ def _check_lists(config: Config, model: Distiller, train: ImageNetDataset, evalu
         if "label" in term.method.needs and manifest.unlabelled:
             raise InputError(f"{type(term.method).__name__} needs labels, but {manifest.unlabelled:,} of "
                              f"{len(manifest):,} images in {manifest.source} have none (label -1). Use a loss that needs "
-                             "a teacher only, such as JSDivLoss, or a list with labels.")
+                             "a teacher only, such as JSDivLoss, a list with labels, or CELoss or BCELoss with unlabelled: "
+                             "skip.")
     if manifest.unlabelled and is_main():
         print(f"{manifest.source}: {manifest.unlabelled:,} of {len(manifest):,} images are unlabelled", flush=True)
     if evaluation is not None:

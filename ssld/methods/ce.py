@@ -6,6 +6,7 @@ import paddle
 from ..checks import fraction
 from ..outputs import log_softmax
 from .base import METHODS, Method
+from .labelled import needs_labels, with_labels
 
 
 @METHODS.register
@@ -16,6 +17,8 @@ class CELoss(Method):
 
     Args:
         epsilon: label smoothing e, in [0, 1].
+        unlabelled: refuse a list with images without label (-1), or skip them: they count as a loss of 0, and whatever else the
+            run has learns from them.
 
     Source: label smoothing as in Szegedy et al., "Rethinking the Inception Architecture for Computer Vision",
     CVPR 2016, arXiv:1512.00567, section 7.
@@ -23,17 +26,18 @@ class CELoss(Method):
 
     needs = frozenset({"label"})
 
-    def __init__(self, epsilon: float = 0.0):
+    def __init__(self, epsilon: float = 0.0, unlabelled: str = "refuse"):
         super().__init__()
-        self.epsilon = fraction("epsilon", epsilon)
+        self.epsilon, self.needs = fraction("epsilon", epsilon), needs_labels(unlabelled)
 
     def forward(self, student, teacher, batch):
+        batch, counts = with_labels(batch)
         log_p, label = log_softmax(student.logits), batch["label"]
         target = _of_label(log_p, label)
         if "partner" in batch:
             share = batch["share"]
             target = share * target + (1 - share) * _of_label(log_p, paddle.gather(label, batch["partner"]))
-        return -((1 - self.epsilon) * target + self.epsilon * log_p.mean(-1)).mean()
+        return -(counts * ((1 - self.epsilon) * target + self.epsilon * log_p.mean(-1))).mean()
 
 
 def _of_label(log_p: paddle.Tensor, label: paddle.Tensor) -> paddle.Tensor:

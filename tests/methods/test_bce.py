@@ -84,3 +84,11 @@ def test_it_needs_labels_and_no_teacher():
 def test_an_option_outside_0_to_1_is_refused(options):
     with pytest.raises(InputError, match=next(iter(options))):
         BCELoss(**options)
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.1])
+def test_the_sum_over_classes_is_as_many_times_the_mean(loss_of, logits, epsilon):
+    mean, slope, _ = loss_of(BCELoss(epsilon), logits[0], label=LABEL)
+    total, steep, _ = loss_of(BCELoss(epsilon, reduction="sum"), logits[0], label=LABEL)
+    assert total == pytest.approx(10 * mean, rel=1e-6)
+    np.testing.assert_allclose(steep, 10 * slope, rtol=1e-5, atol=1e-9)
