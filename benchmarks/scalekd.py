@@ -6,8 +6,8 @@
 
 ResNet18 learns from SmallSwin on random pictures of --size pixels; both have random weights. A step is the student's forward
 and backward pass and update, the teacher's forward pass (eager), and forward and backward pass of ScaleKDLoss down to the
-student's features; each piece is timed by itself, on features of a real batch. The pieces take turns in one process; figures are
-medians over rounds of CPU seconds (all threads) and wall seconds.
+student's features; each piece is timed by itself, on features of a real batch. The pieces take turns in one process; figures
+are medians over rounds of CPU seconds (all threads) and wall seconds.
 """
 from __future__ import annotations
 
