@@ -187,7 +187,7 @@ def test_what_an_anchor_repeated_is_written_out(v2):
     ("Optimizer.momentm: 0.9", "has no option 'momentm'. Did you mean 'momentum'"),
     ("Optimizer.lr.name: OneCycleLR", "there is no learning-rate schedule 'OneCycleLR'"),
     ("Optimizer.regularizer.name: L1", "regularizer.name must be L2"),
-    ("DataLoader.Train.sampler.name: RASampler", "there is no sampler 'RASampler'"),
+    ("DataLoader.Train.sampler.name: PKSampler", "there is no sampler 'PKSampler'"),
     ("DataLoader.Train.dataset.name: MultiLabelDataset", "there is no dataset 'MultiLabelDataset'"),
     ("DataLoader.Train.loader.num_worker: 1", "has no option 'num_worker'. Did you mean 'num_workers'"),
     ("DataLoader.Train.dataset.transform_ops.1: {TimmAutoAugment: {}}", "there is no transform 'TimmAutoAugment'"),

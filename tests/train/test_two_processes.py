@@ -146,8 +146,9 @@ def test_a_fix_stage_on_features_is_the_same_in_two_processes(launch, run, tiny,
     assert expected.step == found.step == 15
     uncached = latest_checkpoint(whole).training_state()
     for name, value in expected.training_state().items():
-        np.testing.assert_allclose(found.training_state()[name], value, atol=1e-6, err_msg=name)
-        np.testing.assert_allclose(found.training_state()[name], uncached[name], atol=1e-6, err_msg=name)
+        # sums over the batch in another order: float32 rounding, grown over fifteen steps
+        np.testing.assert_allclose(found.training_state()[name], value, rtol=1e-5, atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(found.training_state()[name], uncached[name], rtol=1e-5, atol=1e-5, err_msg=name)
     assert found.card["best"] == expected.card["best"]
     for name in ("train", "eval"):
         same = [np.load(folder / "features" / name / "features.npy") for folder in (one, tmp_path / "two")]
