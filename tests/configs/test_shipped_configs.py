@@ -330,35 +330,36 @@ def test_the_resolved_config_is_the_same_run(name, tmp_path):
     assert Config.load(tmp_path / "config.yaml").data == load(name).data
 
 
-def small(name, **more):
-    """Overrides that make five classes, pictures of 64 pixels and batches of 2 of a config."""
-    changes = {"Arch.student.class_num": 5, "Global.epochs": 1, "Global.iter_per_epoch": 2,
-               "Optimizer.lr.warmup_epoch": 0,
-               "DataLoader.Train.sampler.batch_size": 2, "DataLoader.Eval.sampler.batch_size": 2,
-               "DataLoader.Train.loader.num_workers": 0, "DataLoader.Eval.loader.num_workers": 0, **more}
-    for mode in ("Train", "Eval"):
-        for place, op in enumerate(dataset(load(name), mode)["transform_ops"]):
-            for operator, options in (op.items() if isinstance(op, dict) else ()):
-                changes.update({f"DataLoader.{mode}.dataset.transform_ops.{place}.{operator}.{key}": 64
-                                for key in options if key in ("size", "resize_short")})
-    return [f"{key}={value}" for key, value in changes.items()]
+@pytest.fixture
+def small(small_pictures):
+    """small(name, ...) are overrides that make five classes, pictures of 64 pixels and batches of 2 of a config."""
+    def small(name, **more):
+        changes = {"Arch.student.class_num": 5, "Global.epochs": 1, "Global.iter_per_epoch": 2, "Optimizer.lr.warmup_epoch": 0,
+                   "DataLoader.Train.sampler.batch_size": 2, "DataLoader.Eval.sampler.batch_size": 2,
+                   "DataLoader.Train.loader.num_workers": 0, "DataLoader.Eval.loader.num_workers": 0, **more,
+                   **small_pictures(load(name), 64)}
+        return [f"{key}={value}" for key, value in changes.items()]
+    return small
 
 
-def small_run(name, teacher=None):
-    """A config made small, its lists, and random weights in files where it asks for weights."""
-    more, arch = {}, load(name).section("Arch")
-    if arch["student"]["name"].startswith(("DeiT", "SReT")):                # their position maps fit one size
-        more["Arch.student.img_size"] = 64
-    if arch["student"].get("pretrained"):
-        more["Arch.student.pretrained"] = "student.pdparams"
-        save_weights(build_network(arch["student"]["name"], 5), "student.pdparams")
-    if "name" in (arch.get("teacher") or {}):
-        teacher = teacher or arch["teacher"]["name"]
-        more["Arch.teacher"] = f"{{name: {teacher}, class_num: 5, pretrained: teacher.pdparams}}"
-        save_weights(build_network(teacher, 5), "teacher.pdparams")
-    config = load(name, *small(name, **more))
-    write_images(config, images=4)
-    return config
+@pytest.fixture
+def small_run(small):
+    """small_run(name, teacher) is a config made small, its lists, and random weights in files where it asks for weights."""
+    def small_run(name, teacher=None):
+        more, arch = {}, load(name).section("Arch")
+        if arch["student"]["name"].startswith(("DeiT", "SReT")):                # their position maps fit one size
+            more["Arch.student.img_size"] = 64
+        if arch["student"].get("pretrained"):
+            more["Arch.student.pretrained"] = "student.pdparams"
+            save_weights(build_network(arch["student"]["name"], 5), "student.pdparams")
+        if "name" in (arch.get("teacher") or {}):
+            teacher = teacher or arch["teacher"]["name"]
+            more["Arch.teacher"] = f"{{name: {teacher}, class_num: 5, pretrained: teacher.pdparams}}"
+            save_weights(build_network(teacher, 5), "teacher.pdparams")
+        config = load(name, *small(name, **more))
+        write_images(config, images=4)
+        return config
+    return small_run
 
 
 def two_steps(config):
@@ -383,14 +384,14 @@ def changed(trainer, before):
 
 
 @pytest.mark.parametrize("name", [slow_if_heavy(row[0]) for row in PUBLISHED])
-def test_the_student_trains_two_steps(name):
+def test_the_student_trains_two_steps(name, small_run):
     trainer, before = two_steps(small_run(name, teacher="SmallResNet"))
     moved = changed(trainer, before)
     assert {key for key, value in before.items() if value.ndim > 1 or key.endswith("_mean")} <= moved
 
 
 @pytest.mark.parametrize("name", slow_but(["FBNetC", "SReT_LT"]))
-def test_the_student_trains_two_steps_from_stored_labels(name, make_store):
+def test_the_student_trains_two_steps_from_stored_labels(name, make_store, small_run):
     config = small_run(name)
     write_labels(config, make_store)
     trainer, before = two_steps(config)
@@ -399,7 +400,7 @@ def test_the_student_trains_two_steps_from_stored_labels(name, make_store):
 
 
 @pytest.mark.parametrize("name", [slow_if_heavy(name) for name in SHIPPED if name.startswith("fixres/")])
-def test_fixres_moves_the_classifier_and_nothing_else(name):
+def test_fixres_moves_the_classifier_and_nothing_else(name, small_run):
     trainer, before = two_steps(small_run(name))
     assert changed(trainer, before) == {"fc.weight", "fc.bias"}
 
@@ -409,7 +410,7 @@ def test_fixres_moves_the_classifier_and_nothing_else(name):
     pytest.param("ResNeXt101_32x16d_wsl_distill_ResNet50_vd.yaml", "ResNeXt101_32x16_wsl_pretrained.pdparams",
                  marks=pytest.mark.slow),
 ])
-def test_the_real_teacher_teaches_with_its_published_weights(name, weights, monkeypatch):
+def test_the_real_teacher_teaches_with_its_published_weights(name, weights, small, monkeypatch):
     """The download is replaced by a file of random weights; all else of the run is real, down to the checkpoint."""
     asked = []
 

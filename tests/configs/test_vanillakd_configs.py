@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from ssld import build
 from ssld.config import Config
@@ -127,7 +126,7 @@ def test_weights_on_cifar_are_those_of_the_published_tables():
         assert build.build_terms(load(f"{name}_CIFAR"))[1].method.temperature == 4.0
 
 
-def small_run(name, folder):
+def small_run(name, folder, small_lists):
     """Five classes, small pictures, batches of 4, light networks of the same family with random weights."""
     config = load(name)
     on_cifar = name.endswith("_CIFAR")
@@ -142,25 +141,14 @@ def small_run(name, folder):
     if config.section("Arch").get("teacher"):
         save_weights(build_network(light, 5), folder / "teacher.pdparams")
         overrides["Arch.teacher"] = f"{{name: {light}, class_num: 5, engine: eager, pretrained: {folder}/teacher.pdparams}}"
-    for mode in ("Train", "Eval"):
-        overrides.update({f"DataLoader.{mode}.dataset.image_root": folder, f"DataLoader.{mode}.loader.num_workers": 0,
-                          f"DataLoader.{mode}.dataset.cls_label_path": folder / f"{mode}.txt",
-                          f"DataLoader.{mode}.sampler.batch_size": 4})
-        for place, op in enumerate(config.data["DataLoader"][mode]["dataset"]["transform_ops"]):
-            for operator, options in (op.items() if isinstance(op, dict) else ()):
-                overrides.update({f"DataLoader.{mode}.dataset.transform_ops.{place}.{operator}.{key}": size
-                                  for key in options if key in ("size", "resize_short")})
-        pixels = np.random.default_rng(len(mode)).integers(0, 256, (size, size, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / f"{mode}.jpg")
-        labels = range(256) if mode == "Train" else range(8)
-        (folder / f"{mode}.txt").write_text("".join(f"{mode}.jpg {label % 5}\n" for label in labels))
+    overrides.update(small_lists(config, folder, size, 256))
     return load(name, *(f"{key}={value}" for key, value in overrides.items()))
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] if name == "review_A2" else [])
                                   for name in [*ON_A2, *(f"{name}_CIFAR" for name in ON_CIFAR)]])
-def test_the_student_trains_two_steps_and_the_checkpoint_holds_the_student_alone(name, tmp_path):
-    trainer = build.build_trainer(small_run(name, tmp_path))
+def test_the_student_trains_two_steps_and_the_checkpoint_holds_the_student_alone(name, tmp_path, small_lists):
+    trainer = build.build_trainer(small_run(name, tmp_path, small_lists))
     student = trainer.model.student
     before = {key: tensor.numpy().copy() for key, tensor in student.state_dict().items()}
     if not name.endswith("_CIFAR"):

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from ssld import build
 from ssld.config import Config
@@ -58,32 +57,21 @@ def test_the_terms_are_those_of_the_paper_each_with_weight_1(name, top1):
     assert not vkd.both_sides and vkd.epsilon == 1e-5 and vkd.pooling == "mean"
 
 
-def small_run(name, folder):
+def small_run(name, folder, small_lists):
     """Five classes, pictures of 64 pixels, batches of 4, a small teacher with random weights."""
     overrides = {"Arch.student.class_num": 5, "Global.epochs": 1, "Global.output_dir": folder / "run",
                  "Global.iter_per_epoch": 2, "Optimizer.lr.warmup_epoch": 0,
                  "Arch.teacher": f"{{name: SmallResNet, class_num: 5, width: 128, pretrained: {folder}/teacher.pdparams}}"}
     if name.startswith("DeiT"):
         overrides["Arch.student.img_size"] = 64
-    config = load(name)
-    for mode in ("Train", "Eval"):
-        overrides.update({f"DataLoader.{mode}.dataset.image_root": folder, f"DataLoader.{mode}.loader.num_workers": 0,
-                          f"DataLoader.{mode}.dataset.cls_label_path": folder / f"{mode}.txt",
-                          f"DataLoader.{mode}.sampler.batch_size": 4})
-        for place, op in enumerate(config.data["DataLoader"][mode]["dataset"]["transform_ops"]):
-            for operator, options in (op.items() if isinstance(op, dict) else ()):
-                overrides.update({f"DataLoader.{mode}.dataset.transform_ops.{place}.{operator}.{key}": 64
-                                  for key in options if key in ("size", "resize_short")})
-        pixels = np.random.default_rng(len(mode)).integers(0, 256, (80, 90, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / f"{mode}.jpg")
-        (folder / f"{mode}.txt").write_text("".join(f"{mode}.jpg {label}\n" for label in (0, 1, 2, 3) * 2))
+    overrides.update(small_lists(load(name), folder, 64))
     save_weights(build_network("SmallResNet", 5, width=128), folder / "teacher.pdparams")
     return load(name, *(f"{key}={value}" for key, value in overrides.items()))
 
 
 @pytest.mark.parametrize("name", ["DeiT_tiny", *(pytest.param(n, marks=pytest.mark.slow) for n in ("DeiT_small", "ResNet18"))])
-def test_the_student_trains_two_steps_and_the_checkpoint_holds_the_student_alone(name, tmp_path):
-    trainer = build.build_trainer(small_run(name, tmp_path))
+def test_the_student_trains_two_steps_and_the_checkpoint_holds_the_student_alone(name, tmp_path, small_lists):
+    trainer = build.build_trainer(small_run(name, tmp_path, small_lists))
     before = {key: tensor.numpy().copy() for key, tensor in trainer.model.student.state_dict().items()}
     trainer.evaluate = None
     folder = trainer.fit()

@@ -7,8 +7,6 @@ import pytest
 from ssld.errors import InputError
 from ssld.models.vit import ViT
 from ssld.models.zoo import build_network
-from ssld.teachers.eager import EagerEngine
-from ssld.teachers.engines import make_engine
 
 SIZE, HEADS = 24, 3
 
@@ -64,22 +62,14 @@ def test_every_weight_learns(pool):
     assert not [n for n, parameter in network.named_parameters() if parameter.grad is None or not parameter.grad.any()]
 
 
-def test_stochastic_depth_acts_in_training_only():
+def test_stochastic_depth_acts_in_training_only(assert_random_in_training_only):
     network = made(drop_path_rate=0.5)
     assert [block.drop_path for block in network.blocks] == [0, 0.5]
-    image = paddle.to_tensor(images(16))
-    np.testing.assert_array_equal(network(image).numpy(), network(image).numpy())
-    network.train()
-    assert np.abs(network(image).numpy() - network(image).numpy()).max() > 1e-3
+    assert_random_in_training_only(network, images(16))
 
 
-def test_an_engine_answers_like_the_network_for_any_batch(capsys):
-    network = made()
-    engine, eager = make_engine(network), EagerEngine(network)
-    for count in (3, 1):
-        image = paddle.to_tensor(images(count))
-        np.testing.assert_allclose(engine(image).numpy(), eager(image).numpy(), atol=1e-4)
-    assert engine.name == "onednn_fp32" and not capsys.readouterr().err
+def test_an_engine_answers_like_the_network_for_any_batch(assert_engine_agrees):
+    assert_engine_agrees(made(), images)
 
 
 @pytest.mark.parametrize("options, message", [
