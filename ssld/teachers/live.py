@@ -12,8 +12,6 @@ from .engines import Engine, make_engine
 from .own_view import OwnView
 from .record import TeacherIdentity
 
-_FEATURES = {"eager": "eager", "onednn_fp32": "onednn_fp32"}       # engines of features; bfloat16 is compared for logits only
-
 
 class LiveTeacher:
     """Asks a frozen network about each batch, in the view that the student sees or in its own.
@@ -63,7 +61,8 @@ class LiveTeacher:
             InputError: a name that the network does not have.
         """
         tapped = Tapped(self.engine.network, names, self.own_size(size))
-        engine = make_engine(tapped, "auto" if self.identity is None else _FEATURES.get(self.identity.engine, "auto"),
+        # never in bfloat16, which is compared with float32 for logits only
+        engine = make_engine(tapped, "eager" if isinstance(self.engine, EagerEngine) else "auto",
                              "running" if self.identity is None else self.identity.batch_norm)
         self._asked, self._answer = engine, lambda image: Outputs(*tapped.split(engine(image)))
         return tapped.taps.shapes

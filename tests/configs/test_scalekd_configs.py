@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from ssld import build
 from ssld.build_description import build_description
@@ -195,7 +194,7 @@ def test_what_trains_along_is_as_large_as_the_formulas_say(name):
     assert parts["tpp"].multiply_adds / 1e9 == pytest.approx(tail, rel=0.01)
 
 
-def small_run(name, folder):
+def small_run(name, folder, small_lists):
     """Five classes, pictures of 64 pixels, batches of 4, a small Swin teacher with random weights, a small student."""
     config = load(name)
     loss = next(place for place, term in enumerate(config.section("Loss")["Train"]) if "ScaleKDLoss" in term)
@@ -207,23 +206,13 @@ def small_run(name, folder):
                  f"{method}.heads": "[2, 4]", f"{method}.student_taps": "[stage2, stage3]"}
     if name in LONG:
         overrides["Optimizer.lr.warmup_epoch"] = 0
-    for mode in ("Train", "Eval"):
-        overrides.update({f"DataLoader.{mode}.dataset.image_root": folder, f"DataLoader.{mode}.loader.num_workers": 0,
-                          f"DataLoader.{mode}.dataset.cls_label_path": folder / f"{mode}.txt",
-                          f"DataLoader.{mode}.sampler.batch_size": 4})
-        for place, op in enumerate(config.data["DataLoader"][mode]["dataset"]["transform_ops"]):
-            for operator, options in (op.items() if isinstance(op, dict) else ()):
-                overrides.update({f"DataLoader.{mode}.dataset.transform_ops.{place}.{operator}.{key}": 64
-                                  for key in options if key in ("size", "resize_short")})
-        pixels = np.random.default_rng(len(mode)).integers(0, 256, (80, 90, 3), np.uint8)
-        Image.fromarray(pixels).save(folder / f"{mode}.jpg")
-        (folder / f"{mode}.txt").write_text("".join(f"{mode}.jpg {label % 5}\n" for label in range(8)))
+    overrides.update(small_lists(config, folder, 64))
     return load(name, *(f"{key}={value}" for key, value in overrides.items()))
 
 
 @pytest.mark.parametrize("name", ["ResNet50_SwinL", "ResNet50_SwinS_100e", "SwinTransformer_tiny_SwinL", "Mixer_S_16_SwinL"])
-def test_a_small_student_of_a_small_swin_trains_two_steps_and_is_saved_alone(name, tmp_path):
-    trainer = build.build_trainer(small_run(name, tmp_path))
+def test_a_small_student_of_a_small_swin_trains_two_steps_and_is_saved_alone(name, tmp_path, small_lists):
+    trainer = build.build_trainer(small_run(name, tmp_path, small_lists))
     student = trainer.model.student
     before = {key: tensor.numpy().copy() for key, tensor in student.state_dict().items()}
     teacher = {key: tensor.numpy().copy() for key, tensor in trainer.model.teacher.network.state_dict().items()}

@@ -41,7 +41,7 @@ def test_the_comparison_of_methods_has_all_of_them():
     used = {column.name: {name for cell in comparison.cells if cell.column == column for loss in cell.losses for name in loss}
             for column in comparison.columns}
     for name in METHODS.names():
-        if METHODS.get(name, "").needs & FROM_TEACHER:
+        if METHODS.get(name, "").needs & FROM_TEACHER and name != "ScaleKDLoss":        # needs a transformer: cifar10_scalekd
             assert all(name in names for names in used.values()), f"cifar10_methods.yaml compares no {name}"
 
 

@@ -24,7 +24,7 @@ from ssld.outputs import Outputs  # noqa: E402
 
 IMAGES, CLASSES, BATCH, STEPS = 40, 4, 8, 5
 SHAPES = {"stage1": (6, 4, 4), "pool": (6,)}
-SCALEKD = {"heads": [2, 3], "tpp": False, "student_taps": ["stage2", "stage3"], "teacher_taps": ["stage2", "stage3"]}
+SCALEKD = {"heads": [2, 4], "tpp": False, "student_taps": ["stage2", "stage3"], "teacher_taps": ["stage2", "stage3"]}
 CRD = {"embedding": 4, "negatives": 10}
 OPTIONS = {"CRDLoss": CRD, "ScaleKDLoss": SCALEKD, "ReviewKDLoss": {f"{whose}_taps": ["pre_stage1", "stage2", "stage3", "pool"]
                                             for whose in ("student", "teacher")}}
