@@ -58,7 +58,8 @@ def test_after_five_steps_of_the_trainer_both_processes_hold_the_same_weights_an
     assert first and first.keys() == second.keys() == before.keys()
     for key, value in first.items():
         np.testing.assert_array_equal(value, second[key], err_msg=key)
-    still = {key for key, value in first.items() if np.array_equal(value, before[key])}
+    # the attention does not see the bias of its keys: all scores of a query move alike
+    still = {key for key, value in first.items() if np.array_equal(value, before[key]) and not key.endswith("to_key.bias")}
     classifier = {key for key in first if key.startswith("student.fc.")}
     assert still == (classifier if METHODS.get(name, "").needs & {"features"} else set()) | ({_SIGNS} & set(first))
 
