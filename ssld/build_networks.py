@@ -9,6 +9,7 @@ from paddle import nn
 
 from .config import Config
 from .errors import InputError, located
+from .models.stages import stages_of
 from .models.weights import load_weights
 from .models.zoo import build_network, find_builder, published_weights
 from .optim.param_groups import apply_lr_multipliers
@@ -18,15 +19,16 @@ SOURCES = ("live", "stored", "onnx")                             # of a teacher'
 VIEW_KEYS = ("size", "interpolation", "mean", "std")            # how a teacher sees crops when it labels them
 STORED_KEYS = ("source", "path", "crops_per_image", "policy", "kind", "k", "one_crop_epochs", "tail", "tail_ahead", "ferkd")
 _HOW_IT_RUNS = ("engine", "batch_norm", "min_top1")
-_WEIGHTS = ("pretrained", "use_ssld", "pretrained_part")
+_WEIGHTS = ("pretrained", "use_ssld", "pretrained_part", "new_classifier")
 
 
 def build_student(config: Config, load: bool = True) -> nn.Layer:
     """Arch.student: the network, with its weights if `pretrained` says so, and its learning-rate multipliers.
 
     Keys: name, class_num, pretrained (false, a path, or true: PaddleClas's published weights), pretrained_part ("Student"
-    or "Teacher", where a file holds both), trainable (prefixes; see ssld.models.freeze), engine (eager, or onednn: on CPU
-    its wider convolutions train through oneDNN; see ssld.models.onednn), lr_mult_list, and whatever the backbone takes.
+    or "Teacher", where a file holds both), new_classifier (true: all of the file is loaded but the last layer, which stays
+    random, for a task of other classes), trainable (prefixes; see ssld.models.freeze), engine (eager, or onednn: on CPU its
+    wider convolutions train through oneDNN; see ssld.models.onednn), lr_mult_list, and whatever the backbone takes.
     """
     options = network_options(config, "student")
     multipliers = options.pop("lr_mult_list", None)
@@ -81,10 +83,10 @@ def network_options(config: Config, part: str) -> dict[str, Any]:
 def _network(options: dict, where: str, load: bool = True) -> tuple[nn.Layer, Path | None]:
     """A network from its options, with its weights, and the file that they came from."""
     pretrained, use_ssld = options.pop("pretrained", False), options.pop("use_ssld", False)
-    part = options.pop("pretrained_part", None)
+    part, new_classifier = options.pop("pretrained_part", None), options.pop("new_classifier", False)
     network, file = build_network(where=where, **options), None
     if pretrained and load:
         with located(f"{where}.pretrained"):
             wanted = published_weights(options["name"], use_ssld) if pretrained is True else pretrained
-            file = load_weights(network, wanted, part)
+            file = load_weights(network, wanted, part, stages_of(network).classifier if new_classifier else None)
     return network, file

@@ -2,9 +2,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -173,3 +174,13 @@ def merge(base: Mapping, over: Mapping) -> dict:
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
         merged[key] = merge(merged[key], value) if both else deepcopy(value)
     return merged
+
+
+def flat(value, path: str = "") -> Iterator[tuple[str, Any]]:
+    """(dotted key, plain value) of everything in nested mappings and lists."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if items is None:
+        yield path, value
+    else:
+        for key, inner in items:
+            yield from flat(inner, f"{path}.{key}" if path else str(key))

@@ -62,6 +62,10 @@ class Timetable:
         pass_ = self.passes[self.locate(step)[0]]
         return pass_.epoch if pass_.rate_epoch is None else pass_.rate_epoch
 
+    def steps_by(self, epoch: float) -> int:
+        """Steps after which so many epochs are done; where a pass counts for several, when the one that reaches them ends."""
+        return sum(pass_.steps for pass_ in self.passes if pass_.epoch < epoch)
+
     def ended(self, step: int) -> Pass | None:
         """The pass that is over when `step` steps are done; None in the middle of one."""
         number, inside = self.locate(step - 1)

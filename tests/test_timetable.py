@@ -23,3 +23,9 @@ def test_a_pass_that_counts_for_several_epochs_spreads_them_over_its_steps():
 def test_only_the_last_step_of_a_pass_ends_it():
     table = Timetable([Pass(0, 2, 3), Pass(2, 1, 2)])
     assert [table.ended(step) and table.ended(step).end for step in range(1, 6)] == [None, None, 2, None, 3]
+
+
+def test_epochs_are_done_when_the_pass_that_reaches_them_ends():
+    table = Timetable([Pass(0, 4, 8), Pass(4, 1, 3), Pass(5, 1, 3)])
+    assert [table.steps_by(epoch) for epoch in (1, 4, 5, 6)] == [8, 8, 11, 14]
+    assert Timetable.uniform(3, 4).steps_by(2) == 8

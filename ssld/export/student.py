@@ -1,69 +1,135 @@
-"""The student of a run, alone and ready for other people's tasks."""
+"""The student of a run, alone and ready for other people's tasks: every file of an export, and their card."""
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Optional
 
-import yaml
+import numpy as np
 from paddle import nn
 
-from dedup.files import atomic_write, sha256_file, write_json
+from dedup.files import sha256_file
 
 from .. import __version__
-from ..errors import InputError
-from ..models.stages import stages_of
-from ..models.weights import save_weights
-from .inference import FILES, export_inference
-from .multipliers import L2, multipliers
+from ..describe.count import parameter_count
+from ..train.evaluate import Evaluation
+from .card import Card, write_card
+from .comparison import Program
+from .detection import write_detection
+from .folder import filled
+from .models import INFERENCE, write_models
+from .packages import need_packages
+from .paddleclas import write_transfer, write_weights
+from .safetensors import write_safetensors
 
-WEIGHTS, TRANSFER, CARD = "student.pdparams", "transfer.yaml", "card.json"
+USES = ("classification", "detection")
+TARGETS = ("paddleclas", "paddledetection")
 
 
-def export_student(network: nn.Layer, arch: Mapping, folder: str | Path, size: tuple[int, int], source: Mapping,
-                   use: str = "classification") -> list[Path]:
-    """Write a student's weights, its static inference model, and how to fine-tune it.
+@dataclass(frozen=True)
+class Student:
+    """A trained network and what its card says of it.
+
+    Attributes:
+        network: with its weights.
+        arch: name, class_num and options of the backbone, as in Arch.student.
+        source, preprocess, class_names: see `ssld.export.card.Card`.
+    """
+
+    network: nn.Layer
+    arch: Mapping
+    source: Mapping = field(default_factory=dict)
+    preprocess: Optional[list] = None
+    class_names: Optional[list] = None
+
+    def card(self, folder: Path, weights: Mapping, **measured: Any) -> Card:
+        """The card of the files in `folder`."""
+        return Card(__version__, self.arch["name"], dict(self.arch), self.arch["class_num"], len(self.network.state_dict()),
+                    int(parameter_count(self.network)), self.source,
+                    {file.name: sha256_file(file) for file in sorted(folder.iterdir())}, weights,
+                    preprocess=self.preprocess, class_names=self.class_names, **measured)
+
+
+def export_student(student: Student, folder: str | Path, images: np.ndarray, use: str | None = None, also: Sequence[str] = (),
+                   calibration: Callable[[], np.ndarray] | None = None,
+                   evaluate: Callable[[str, Program], Evaluation] | None = None) -> list[Path]:
+    """Write a student's weights, its static models, and how to fine-tune it: all of it, or nothing.
+
+    student.pdparams (PaddleClas's key names), inference.json + .pdiparams (logits), transfer.yaml (a config to start a
+    transfer from, with learning-rate multipliers per stage) and card.json are always written.
 
     Args:
-        network: with its weights loaded.
-        arch: name, class_num and options of the backbone, as in Arch.student.
-        folder: for student.pdparams (PaddleClas's key names), inference.json + .pdiparams (logits), transfer.yaml
-            (a config to start a transfer from, with learning-rate multipliers per stage) and card.json.
-        size: height and width of the input, pixels.
-        source: what to note on the card: weights file, config, accuracy.
-        use: what the multipliers are for, classification or detection.
+        student: what is exported.
+        folder: for the files, which take the place of an earlier export.
+        images: of the evaluation, to compare the static models on, float32 [B, 3, H, W]; the models take this size.
+        use: what the multipliers are for, classification or detection; default: classification in transfer.yaml, detection
+            in paddledetection.yml.
+        also: further formats, of `ssld.export.packages.ALSO`.
+        calibration: gives the images that int8 is calibrated on.
+        evaluate: measures the accuracy of a model, given its format and program; without it the card has none.
 
     Returns:
         The files written.
 
     Raises:
-        InputError: the folder cannot be written, or the inference model differs from the network.
+        InputError: a package is missing; the folder cannot be written; a format cannot hold this network; or a static model
+            differs from it.
     """
-    folder = Path(folder)
-    difference = export_inference(network, folder, size)
-    save_weights(network, folder / WEIGHTS)
-    with atomic_write(folder / TRANSFER) as out:
-        out.write(transfer_yaml(network, arch, folder / WEIGHTS, use))
-    files = [WEIGHTS, *FILES, TRANSFER]
-    write_json(folder / CARD, {
-        "ssld": __version__, "backbone": arch["name"], "class_num": arch["class_num"], "input": [3, *size],
-        "tensors": len(network.state_dict()), "parameters": sum(int(p.size) for p in network.parameters()
-                                                               if not p.name.endswith(("_mean", "_variance"))),
-        "inference_difference": difference, "source": dict(source),
-        "sha256": {name: sha256_file(folder / name) for name in files}})
-    return [folder / name for name in (*files, CARD)]
+    for name in also:
+        need_packages(name)
+    with filled(folder) as new:
+        weights = _write_weights(student, new, Path(folder), use, also)
+        models = write_models(student.network, new, images, also, calibration)
+        accuracy = {name: evaluate(name, model.program)._asdict() for name, model in models.items()} if evaluate else {}
+        write_card(new, student.card(
+            new, weights, input=list(images.shape[1:]), engine=models[INFERENCE].engine, images_compared=len(images),
+            difference={name: model.compared.difference for name, model in models.items()},
+            same_top1={name: model.compared.same_top1 for name, model in models.items()}, accuracy=accuracy))
+        return _files(new, folder)
 
 
-def transfer_yaml(network: nn.Layer, arch: Mapping, weights: Path, use: str) -> str:
-    """A config whose `_BASE_` or beginning a transfer run takes: the student with its multipliers, and its l2."""
-    try:
-        stages = stages_of(network)
-    except InputError as error:
-        return (f"# {error}\n" + yaml.safe_dump({"Arch": {"student": {**arch, "pretrained": str(weights)}}}, sort_keys=False))
-    values, remark = multipliers(stages.family, len(stages.groups), use)
-    student = {**arch, "pretrained": str(weights), "lr_mult_list": values}
-    content = {"Arch": {"student": student}, "Optimizer": {"regularizer": {"name": "L2", "coeff": L2.get(stages.family, 1e-4)}}}
-    groups = "".join(f"#   {value:<5} {' '.join(prefixes)}\n" for value, prefixes in zip(values, stages.groups))
-    return (f"# Fine-tuning the distilled {arch['name']}: the learning rate of each stage is multiplied by\n{groups}"
-            f"#   1     everything else, the classifier ({stages.classifier}) included\n"
-            f"# {remark}. Set class_num to your task's and retune l2 for it.\n"
-            + yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=100))
+def export_for_transfer(student: Student, folder: str | Path, targets: Sequence[str] = TARGETS[:1], use: str | None = None,
+                        classifier: bool = True) -> list[Path]:
+    """Write what a transfer needs: weights, learning-rate multipliers and l2. No image is looked at.
+
+    Args:
+        student: what is exported.
+        folder: for the files, which take the place of an earlier export.
+        targets: "paddleclas" (student.pdparams and transfer.yaml), "paddledetection" (student_det.pdparams and
+            paddledetection.yml).
+        use: see `export_student`.
+        classifier: whether student.pdparams holds the last linear layer.
+
+    Returns:
+        The files written.
+
+    Raises:
+        InputError: the folder cannot be written; the stages of the backbone are not known; or it has no names in
+            PaddleDetection.
+    """
+    with filled(folder) as new:
+        weights: dict = {}
+        if "paddleclas" in targets:
+            weights.update(write_weights(student.network, new, classifier))
+            write_transfer(student.network, student.arch, new, Path(folder), use or USES[0], need_multipliers=True)
+        if "paddledetection" in targets:
+            weights.update(write_detection(student.network, student.arch, new, Path(folder), use or USES[1]))
+        write_card(new, student.card(new, weights))
+        return _files(new, folder)
+
+
+def _write_weights(student: Student, new: Path, folder: Path, use: str | None, also: Sequence[str]) -> dict[str, dict]:
+    """The files with weights, and the YAML beside them; which tensors each holds."""
+    network, arch = student.network, student.arch
+    weights = write_weights(network, new)
+    write_transfer(network, arch, new, folder, use or USES[0])
+    if "safetensors" in also:
+        weights.update(write_safetensors(network, arch, new))
+    if "detection" in also:
+        weights.update(write_detection(network, arch, new, folder, use or USES[1]))
+    return weights
+
+
+def _files(new: Path, folder: str | Path) -> list[Path]:
+    return [Path(folder) / name for name in sorted(file.name for file in new.iterdir())]

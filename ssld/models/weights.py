@@ -16,6 +16,7 @@ from dedup.files import atomic_write, sha256_file
 
 from ..errors import InputError
 from ..restricted_pickle import Stand, refused, unpickle
+from .stages import starts_with
 
 CARD = "checkpoint.json"         # notes the checksums of the files beside it
 _PREFIXES = ("Student.", "Teacher.", "student.", "teacher.", "model.", "module.", "_layers.")
@@ -83,13 +84,15 @@ def _check_sum(file: Path) -> None:
                              f"SHA-256 differs from the one in {card.name} beside it. Use another checkpoint.")
 
 
-def load_weights(network: nn.Layer, file: str | Path, part: str | None = None) -> Path:
+def load_weights(network: nn.Layer, file: str | Path, part: str | None = None, new: str | None = None) -> Path:
     """Load all tensors of `network` from a file; anything less than all is an error.
 
     Args:
         network: receives the weights.
         file: see `read_state`; a checkpoint of a whole distillation run (keys `Student.*`, `Teacher.*`) is understood.
         part: which network of such a checkpoint, "Student" or "Teacher", when both would fit.
+        new: sublayer that keeps the weights it has, such as the classifier for another task; the file may hold one of any
+            shape, or none.
 
     Returns:
         The file that was read.
@@ -98,8 +101,10 @@ def load_weights(network: nn.Layer, file: str | Path, part: str | None = None) -
         InputError: tensors missing, of another shape, or left over; or two parts fit and `part` does not say which.
     """
     state, path = read_state(file), find_weights(file)
-    expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    state = _select_part(state, expected, path, part)
+    target = {name: tensor for name, tensor in network.state_dict().items() if not (new and starts_with(name, new))}
+    expected = {name: tuple(tensor.shape) for name, tensor in target.items()}
+    state = {name: value for name, value in _select_part(state, expected, path, part).items()
+             if not (new and starts_with(name, new))}
     missing = [name for name in expected if name not in state]
     foreign = [name for name in state if name not in expected]
     shapes = [f"{name} is {state[name].shape} in the file, {expected[name]} in the network"
@@ -110,7 +115,6 @@ def load_weights(network: nn.Layer, file: str | Path, part: str | None = None) -
             f"{path} does not fit {type(network).__name__}: {matched} of {len(expected)} tensors match."
             + _listed("\n  only in the network", missing) + _listed("\n  only in the file", foreign)
             + _listed("\n  other shapes", shapes) + "\nCheck the name and class_num of the network, or choose other weights.")
-    target = network.state_dict()
     for name, tensor in target.items():
         tensor.set_value(state[name].astype(tensor.numpy().dtype))
     return path

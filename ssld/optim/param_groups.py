@@ -9,7 +9,7 @@ from paddle import nn
 
 from ..checks import not_negative, numbers
 from ..errors import InputError
-from ..models.stages import stages_of
+from ..models.stages import Stages, stages_of
 
 
 def apply_lr_multipliers(network: nn.Layer, lr_mult_list: Sequence[float]) -> None:
@@ -26,20 +26,38 @@ def apply_lr_multipliers(network: nn.Layer, lr_mult_list: Sequence[float]) -> No
     Raises:
         InputError: wrong length or a negative factor, naming the backbone and the expected length.
     """
-    stages = stages_of(network)
-    if len(numbers(f"lr_mult_list of {stages.family}", lr_mult_list)) != len(stages.groups):
-        raise InputError(f"lr_mult_list of {stages.family} takes {len(stages.groups)} values (one per stage, input side "
-                         f"first), found {len(lr_mult_list)}: {list(lr_mult_list)}.")
-    for value in lr_mult_list:
-        not_negative(f"each value of lr_mult_list ({stages.family}, {len(stages.groups)} values)", value)
-    idle = [place for place, prefixes in enumerate(stages.groups, 1) if not prefixes]
-    if idle:
-        print(f"warning: lr_mult_list: value {', '.join(map(str, idle))} of {len(stages.groups)} acts on nothing, this "
-              f"{stages.family} has no layers there", file=sys.stderr)
+    stages = _checked(network, lr_mult_list)
     for name, parameter in network.named_parameters():
         group = stages.group_of(name)
         if group is not None:
             parameter.optimize_attr["learning_rate"] = float(lr_mult_list[group])
+
+
+def param_groups(network: nn.Layer, multipliers: Sequence[float]) -> list[dict]:
+    """The trainable parameters of any PaddleClas backbone in groups with their shares of the learning rate.
+
+        optimizer = paddle.optimizer.Momentum(0.01, parameters=param_groups(network, [0.1, 0.1, 0.2, 0.2, 0.3]))
+
+    Every trainable parameter is in one group; head and classifier have the share 1. A group may get other options of Paddle's,
+    such as "weight_decay", before it is handed over.
+
+    Args:
+        network: a backbone with a row in `ssld.models.stages`, built by this package or by PaddleClas.
+        multipliers: one factor >= 0 per stage, input side first; see `apply_lr_multipliers`.
+
+    Returns:
+        {"params": [...], "learning_rate": factor} of each stage, then of the rest; parts without parameters are left out.
+
+    Raises:
+        InputError: wrong length, a negative factor, or a backbone without a row, naming the beginnings of its parameter names.
+    """
+    stages = _checked(network, multipliers)
+    groups = [{"params": [], "learning_rate": float(share)} for share in (*multipliers, 1.0)]
+    for name, parameter in network.named_parameters():
+        if not parameter.stop_gradient:
+            place = stages.group_of(name)
+            groups[-1 if place is None else place]["params"].append(parameter)
+    return [group for group in groups if group["params"]]
 
 
 def exempt_from_decay(network: nn.Layer, name_parts: Sequence[str], one_dimensional: bool) -> Callable[[str], bool]:
@@ -63,3 +81,18 @@ def exempt_from_decay(network: nn.Layer, name_parts: Sequence[str], one_dimensio
     for parameter in exempt.values():
         parameter.regularizer = paddle.regularizer.L2Decay(0.0)
     return lambda name: name not in exempt
+
+
+def _checked(network: nn.Layer, multipliers: Sequence[float]) -> Stages:
+    """The stages of a network, of which each has its multiplier."""
+    stages = stages_of(network)
+    if len(numbers(f"lr_mult_list of {stages.family}", multipliers)) != len(stages.groups):
+        raise InputError(f"lr_mult_list of {stages.family} takes {len(stages.groups)} values (one per stage, input side "
+                         f"first), found {len(multipliers)}: {list(multipliers)}.")
+    for value in multipliers:
+        not_negative(f"each value of lr_mult_list ({stages.family}, {len(stages.groups)} values)", value)
+    idle = [place for place, prefixes in enumerate(stages.groups, 1) if not prefixes]
+    if idle:
+        print(f"warning: lr_mult_list: value {', '.join(map(str, idle))} of {len(stages.groups)} acts on nothing, this "
+              f"{stages.family} has no layers there", file=sys.stderr)
+    return stages

@@ -8,7 +8,7 @@ from statistics import mean
 from typing import NamedTuple
 
 _NAMES, _PANEL, _MEAN, _ROW, _TOP, _HEADING, _BOTTOM = 330, 470, 60, 26, 44, 24, 30
-_LEAST_PANEL = 300
+_LEAST_PANEL, _LETTER = 300, 7
 _INK, _FAINT, _DOT = "#1f2933", "#d5dbe1", "#2f6fb0"
 
 
@@ -35,11 +35,12 @@ def draw_rows(title: str, names: Sequence[str], panels: Sequence[tuple[str, Sequ
     """
     top = _TOP + (_HEADING if any(heading for heading, _ in panels) else 0)
     wide = _PANEL if len(panels) == 1 else max(_LEAST_PANEL, _PANEL * 3 // 4)
-    width, height = _NAMES + len(panels) * (wide + _MEAN), top + _ROW * len(names) + _BOTTOM
+    names_end = max(_NAMES, 26 + _LETTER * max(map(len, names)))
+    width, height = names_end + len(panels) * (wide + _MEAN), top + _ROW * len(names) + _BOTTOM
     parts = [_text(12, 24, title, size=15, weight="bold")]
-    parts += [_text(_NAMES - 14, _middle(top, place) + 4, name, anchor="end") for place, name in enumerate(names)]
+    parts += [_text(names_end - 14, _middle(top, place) + 4, name, anchor="end") for place, name in enumerate(names)]
     for place, (heading, rows) in enumerate(panels):
-        left = _NAMES + place * (wide + _MEAN)
+        left = names_end + place * (wide + _MEAN)
         panel = _Panel(left, left + wide, *_scale([value for row in rows for value in row]))
         parts += [_text(left, top - 14, heading, weight="bold")] if heading else []
         parts += _axis(panel, top, height)

@@ -1,6 +1,7 @@
 """Running the jobs of a recipe: each a process of its own, several side by side, none twice."""
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -11,6 +12,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import TypeVar
 
 from dedup.files import write_json
 
@@ -21,21 +23,22 @@ from ..progress import duration
 from .plan import Job, Recipe, jobs_of
 from .summary import write_summary
 
+Summary = TypeVar("Summary")
 _SHOWN = 15                                 # last lines of the log of a job that failed
 
 
 def run_recipe(recipe: Recipe, side_by_side: int = 1, dry_run: bool = False,
-               summarise: Callable[[Recipe, Sequence[Job]], Path] = write_summary) -> Path | None:
+               summarise: Callable[[Recipe, Sequence[Job]], Summary] = write_summary) -> Summary | None:
     """Run what is not done yet; the same call goes on where an interrupted one stopped.
 
     Args:
         recipe: see `ssld.recipe.plan`.
         side_by_side: jobs at a time; they share the cores.
         dry_run: print the commands and run none.
-        summarise: writes what came out when all jobs are through; returns the file to name.
+        summarise: looks at what came out when all jobs are through.
 
     Returns:
-        The summary's JSON file; None after a dry run.
+        What `summarise` returns, by default the summary's JSON file; None after a dry run.
 
     Raises:
         InputError: a config cannot be read, or a job failed; its log is named and its last lines are shown.
@@ -113,6 +116,8 @@ def run_logged(name: str, command: Sequence[str], variables: Mapping[str, str], 
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "a", encoding="utf-8") as out:
+        # the child holds it as well: one that outlived a killed program is waited for, lest two write into one run
+        fcntl.flock(out, fcntl.LOCK_EX)
         status = subprocess.run(command, env=variables, stdout=out, stderr=subprocess.STDOUT).returncode
     if status:
         lines = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-_SHOWN:])

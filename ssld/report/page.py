@@ -108,5 +108,5 @@ def _tiles(material: Material) -> Html:
         facts += [(number(pool["selected"]), f"of {pool['lines']:,} pool lines selected"),
                   (number(pool["duplicate"]), "copies of evaluation images removed")]
     if material.student:
-        facts.append((number(material.student.card["parameters"]), "parameters in the student"))
+        facts.append((number(material.student.card.parameters), "parameters in the student"))
     return layout.tiles(facts)

@@ -13,7 +13,7 @@ from dedup.files import write_json
 from .. import build, device
 from ..build_stored import check_stored_teacher
 from ..build_teacher import check_teacher
-from ..config import Config
+from ..config import Config, flat
 from ..cost import describe
 from ..errors import InputError
 from ..models.weights import load_weights
@@ -28,7 +28,8 @@ from .loop import fit
 from .trainer import Trainer
 
 CONFIG = "config.yaml"
-_FREE = ("device", "print_batch_step", "keep_checkpoints", "use_visualdl")      # may differ when a run goes on
+# may differ when a run goes on
+_FREE = ("device", "print_batch_step", "keep_checkpoints", "use_visualdl", "stop_after_epoch")
 
 
 def train(config: Config, dry_run: bool = False, restart: bool = False) -> Path | None:
@@ -159,7 +160,8 @@ def _announce(config: Config, trainer: Trainer) -> None:
     print(f"{config.file}: {arch['student']['name']}{teacher}, {', '.join(trainer.model.names)}, on "
           f"{sampler.size:,} images of {trainer.loader.dataset.manifest.source}")
     rate = config.section("Optimizer").get("lr", {}).get("learning_rate")
-    print(f"{trainer.total_steps:,} steps ({trainer.timetable}), batch "
+    stop = trainer.settings.stop_after_epoch
+    print(f"{trainer.total_steps:,} steps ({trainer.timetable}{f', of which {stop} for now' if stop else ''}), batch "
           f"{sampler.global_batch * trainer.settings.update_freq} ({sampler.made_of} x {device.world_size()} processes x "
           f"{trainer.settings.update_freq}), learning rate {rate} as written, output {trainer.settings.output_dir}")
     mismatch = trainer.schedule.mismatch(sampler.global_batch * trainer.settings.update_freq)
@@ -177,18 +179,8 @@ def _same_run_or_none(config: Config, folder: Path) -> None:
     """
     if not (folder / CONFIG).exists() or not (folder / "checkpoints").exists():
         return
-    before, now = (dict(_flat(c.data)) for c in (Config.load(folder / CONFIG), config))
+    before, now = (dict(flat(c.data)) for c in (Config.load(folder / CONFIG), config))
     for key in sorted(before.keys() | now.keys()):
         if before.get(key) != now.get(key) and not key.startswith(tuple(f"Global.{name}" for name in _FREE)):
             raise InputError(f"{folder} holds a run with {key} = {before.get(key)!r}, this one has {now.get(key)!r}. Choose "
                              "another Global.output_dir, or --restart to discard the earlier run.")
-
-
-def _flat(value, path: str = ""):
-    """(dotted key, plain value) of everything in nested mappings and lists."""
-    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
-    if items is None:
-        yield path, value
-    else:
-        for key, inner in items:
-            yield from _flat(inner, f"{path}.{key}" if path else str(key))

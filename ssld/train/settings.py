@@ -4,6 +4,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..checks import not_negative, one_of, positive_int
+from ..errors import InputError
 
 FEATURES_ENGINES = ("eager", "onednn_fp32")
 
@@ -17,6 +18,8 @@ class Settings:
         device: auto, cpu, gpu, ...
         seed: of every random draw: weights, order of images, augmentation, dropout.
         epochs: length of the run.
+        stop_after_epoch: end here for now, evaluated and saved as at the end; rates are those of the whole run, which the same
+            config goes on with when this is later or absent.
         iter_per_epoch: optimizer steps that count as one epoch; default: one pass over the list.
         update_freq: batches whose gradients are accumulated for one optimizer step.
         print_batch_step: steps between two lines of progress and log.
@@ -39,6 +42,7 @@ class Settings:
     device: str = "auto"
     seed: int = 0
     epochs: int = 1
+    stop_after_epoch: int | None = None
     iter_per_epoch: int | None = None
     update_freq: int = 1
     print_batch_step: int = 10
@@ -56,9 +60,11 @@ class Settings:
     def __post_init__(self):
         for name in ("epochs", "update_freq", "print_batch_step", "eval_interval", "save_interval", "keep_checkpoints"):
             positive_int(f"Global.{name}", getattr(self, name))
-        for name in ("iter_per_epoch", "save_steps"):
+        for name in ("iter_per_epoch", "save_steps", "stop_after_epoch"):
             if getattr(self, name) is not None:
                 positive_int(f"Global.{name}", getattr(self, name))
+        if (self.stop_after_epoch or 0) > self.epochs:
+            raise InputError(f"Global.stop_after_epoch {self.stop_after_epoch} lies behind the run's {self.epochs} epochs.")
         if self.seed != 0:
             positive_int("Global.seed", self.seed)
         not_negative("Global.start_eval_epoch", self.start_eval_epoch)

@@ -30,6 +30,8 @@ from .precision import Precision
 from .runlog import RunLog
 from .settings import Settings
 
+NOT_FINITE = "not_finite"       # event of the log: a loss or a weight is not, and the run stops
+
 
 class Trainer:
     """Trains `model` on the batches of `loader`, evaluates, saves, and goes on where an earlier run stopped.
@@ -56,7 +58,7 @@ class Trainer:
         self.settings, self.evaluate, self.ema = settings, evaluate, ema
         self.precision, self.notes = precision or Precision(), dict(notes or {})
         self.timetable = schedule.timetable
-        self.total_steps = self.timetable.total_steps
+        self.total_steps = self.timetable.steps_by(settings.stop_after_epoch or self.timetable.epochs)
         self.label = f"[{name}] " if name else ""
         self.step = 0
         self.best: dict | None = None           # {"step": ..., "top1": ..., ...}
@@ -184,6 +186,7 @@ class Trainer:
     def _save(self, training: dict[str, np.ndarray], is_best: bool) -> None:
         broken = [name for name, value in training.items() if not np.isfinite(value).all()]
         if broken:
+            self._log(NOT_FINITE, step=self.step)
             raise InputError(f"step {self.step} left {len(broken)} tensors that are not finite, such as {broken[0]}. Lower "
                              "the learning rate; nothing was saved, the last checkpoint is good.")
         card = {**self.notes, "epoch": self.timetable.epoch_at(self.step), "best": self.best, "seed": self.settings.seed}
@@ -231,6 +234,8 @@ class Trainer:
         broken = [entry for entry in unchecked if not np.isfinite(float(entry[1].total))]
         own = broken[0][0] if broken else self.total_steps + 1
         first = gather_rows(np.array([[own]])).min()        # one step later the weights of all processes are broken
+        if first <= self.total_steps:
+            self._log(NOT_FINITE, step=int(first))
         with together():
             if own == first <= self.total_steps:
                 self._stop_not_finite(*broken[0])

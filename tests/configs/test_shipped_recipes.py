@@ -53,6 +53,11 @@ def test_a_shipped_recipe_runs(file, tmp_path, monkeypatch, make_list):
         make_list(tmp_path / "dataset" / "cifar10", name, count, 10, 32)
     lists = tmp_path / "dataset" / "cifar10"
     (lists / "all_list.txt").write_text((lists / "train_list.txt").read_text())
+    (lists / "held_out").mkdir()
+    for name in ("train", "val"):
+        rows = (lists / f"{name}_list.txt").read_text().splitlines()
+        (lists / "held_out" / f"source_{name}_list.txt").write_text(
+            "".join(f"{row.split()[0]} {int(row.split()[1]) % 6}\n" for row in rows))
     for folder in ("cifar10", "cifar10_spoilt"):
         make_list(tmp_path / "dataset" / folder, "pool_list", 20, 10, 32, labelled=False)
     (tmp_path / "dataset" / "cifar10_spoilt" / "pool_list.txt").write_text(

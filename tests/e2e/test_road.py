@@ -104,7 +104,7 @@ def test_the_exported_student_is_the_fixed_one(road):
     card = json.loads((road / "exported" / "card.json").read_text())
     last = [json.loads(line) for line in (road / "fixres" / "log.jsonl").read_text().splitlines()]
     logged = next(event for event in reversed(last) if event["event"] == "eval")
-    assert card["accuracy"]["accuracy"]["top1"] == pytest.approx(logged["top1"]) and card["input"] == [3, 64, 64]
+    assert card["accuracy"]["inference"]["accuracy"]["top1"] == pytest.approx(logged["top1"]) and card["input"] == [3, 64, 64]
 
 
 def test_the_same_commands_again_change_nothing(road):

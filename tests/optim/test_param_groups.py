@@ -8,7 +8,7 @@ from ssld.errors import InputError
 from ssld.models.stages import stages_of
 from ssld.models.zoo import build_network
 from ssld.optim.optimizers import OPTIMIZERS, AdamW, Momentum
-from ssld.optim.param_groups import apply_lr_multipliers, exempt_from_decay
+from ssld.optim.param_groups import apply_lr_multipliers, exempt_from_decay, param_groups
 
 MULTIPLIERS = [0.0, 0.25, 0.5, 2.0]
 
@@ -145,3 +145,89 @@ def test_of_a_swin_transformer_the_position_tables_can_be_left_out_by_name():
         tables = {name for name in named.values() if name.endswith("relative_position_bias_table")}
         assert len(tables) == 12 and (not tables & kept) == tables_decay
         assert kept - tables == {name for name, parameter in network.named_parameters() if len(parameter.shape) == 1}
+
+
+@pytest.fixture
+def from_paddleclas():
+    """A backbone as a script builds it that knows PaddleClas only."""
+    from paddleclas.ppcls.arch import backbone
+
+    def build():
+        paddle.seed(0)
+        np.random.seed(0)
+        return backbone.MobileNetV3_small_x0_35(class_num=3)
+    return build
+
+
+SHARES = [0.0, 0.25, 0.5, 2.0, 0.75]
+PADDLES = [(paddle.optimizer.SGD, {}), (paddle.optimizer.Momentum, {}), (paddle.optimizer.AdamW, {"weight_decay": 0.0})]
+
+
+@pytest.mark.parametrize("make, options", PADDLES, ids=lambda value: getattr(value, "__name__", ""))
+def test_parameters_of_a_group_move_by_its_share_in_paddles_own_optimizers(make, options, from_paddleclas, fixed_gradients,
+                                                                           take_step, weights_of):
+    def movement(grouped):
+        network = from_paddleclas()
+        before = weights_of(network)
+        optimizer = make(0.1, parameters=param_groups(network, SHARES) if grouped else network.parameters(), **options)
+        take_step(network, optimizer, fixed_gradients(network))
+        return {name: after - before[name] for name, after in weights_of(network).items()}, stages_of(network)
+
+    (scaled, parts), (plain, _) = movement(True), movement(False)
+    for name in plain:
+        group = parts.group_of(name)
+        factor = 1.0 if group is None else SHARES[group]
+        np.testing.assert_allclose(scaled[name], factor * plain[name], atol=3e-7, err_msg=name)
+    assert {parts.group_of(name) for name in plain} == {None, 0, 1, 2, 3}
+
+
+@pytest.mark.parametrize("make, oracle_name", [(paddle.optimizer.Momentum, "momentum"), (paddle.optimizer.AdamW, "adamw")])
+def test_groups_decay_and_remember_as_with_a_rate_of_their_own(make, oracle_name, network, oracle, fixed_gradients, take_step,
+                                                               weights_of):
+    optimizer = make(0.05, parameters=param_groups(network, MULTIPLIERS), weight_decay=0.1)
+    start, gradients = weights_of(network), [fixed_gradients(network, seed) for seed in range(4)]
+    for gradient in gradients:
+        take_step(network, optimizer, gradient)
+    parts = stages_of(network)
+    for name, end in weights_of(network).items():
+        group = parts.group_of(name)
+        rate = 0.05 * (1.0 if group is None else MULTIPLIERS[group])
+        expected = getattr(oracle("optimizers"), oracle_name)(start[name], [g[name] for g in gradients], rate, decay=0.1)[-1]
+        np.testing.assert_allclose(end, expected, atol=2e-6, err_msg=name)
+
+
+def test_a_schedule_and_the_shares_multiply(network, fixed_gradients, take_step, weights_of):
+    schedule = paddle.optimizer.lr.PiecewiseDecay([1], [0.1, 0.01])
+    optimizer = paddle.optimizer.SGD(schedule, parameters=param_groups(network, MULTIPLIERS))
+    gradients, parts = fixed_gradients(network), stages_of(network)
+    for rate in (0.1, 0.01):
+        before = weights_of(network)
+        take_step(network, optimizer, gradients)
+        for name, after in weights_of(network).items():
+            group = parts.group_of(name)
+            factor = 1.0 if group is None else MULTIPLIERS[group]
+            np.testing.assert_allclose(after - before[name], -rate * factor * gradients[name], atol=3e-7, err_msg=name)
+        schedule.step()
+
+
+@pytest.mark.parametrize("name", ["SmallResNet", "PPLCNet_x0_25", "MobileNetV3_small_x0_35", "DeiT_tiny_patch16_224"])
+def test_every_trainable_parameter_is_in_one_group(name):
+    network = build_network(name, 3)
+    network.parameters()[0].stop_gradient = True
+    groups = param_groups(network, [0.5] * len(stages_of(network).groups))
+    grouped = [parameter.name for group in groups for parameter in group["params"]]
+    assert sorted(grouped) == sorted(p.name for p in network.parameters() if not p.stop_gradient)
+    assert all(group["params"] for group in groups) and groups[-1]["learning_rate"] == 1.0
+    assert {each["learning_rate"] for each in groups[:-1]} == {0.5}
+
+
+@pytest.mark.parametrize("values, message", [([1, 1, 1], "SmallResNet takes 4 values.*found 3"),
+                                             ([1, 1, 1, -0.1], "at least 0, not"), ("0.1", "must be a list of numbers")])
+def test_groups_of_values_that_are_no_factors_are_refused(network, values, message):
+    with pytest.raises(InputError, match=message):
+        param_groups(network, values)
+
+
+def test_groups_of_a_network_without_known_stages_are_refused_with_its_prefixes():
+    with pytest.raises(InputError, match="the stages of LeNet are not known. Its parameters begin with: fc, features"):
+        param_groups(paddle.vision.models.LeNet(), [1])

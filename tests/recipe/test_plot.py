@@ -38,3 +38,9 @@ def test_a_row_without_values_keeps_its_name_and_its_place():
 
 def test_nothing_at_all_can_be_drawn():
     assert dots_of(ElementTree.fromstring(draw_rows("t", ["a"], [("", [[]])]))) == []
+
+
+def test_long_names_get_the_room_that_they_need():
+    svg = ElementTree.fromstring(draw_rows("t", ["a" * 70, "b"], [("", [[1.0], [2.0]])]))
+    name = next(text for text in svg.findall("{*}text") if text.text == "a" * 70)
+    assert name.get("text-anchor") == "end" and float(name.get("x")) >= 7 * 70 and min(dots_of(svg)) > float(name.get("x"))

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 import yaml
@@ -8,7 +12,7 @@ import yaml
 from ssld.config import Config
 from ssld.errors import InputError
 from ssld.recipe.plan import read_recipe
-from ssld.recipe.run import run_recipe
+from ssld.recipe.run import run_logged, run_recipe
 
 
 @pytest.fixture
@@ -68,6 +72,15 @@ def test_a_config_that_is_missing_is_found_before_the_first_job_starts(ladder, t
     with pytest.raises(InputError, match=r"taught\.yaml cannot be read"):
         ladder()
     assert "started" not in capsys.readouterr().out
+
+
+def test_a_run_that_outlived_its_program_is_waited_for(tmp_path):
+    log, writes = tmp_path / "run.log", "import sys, time; time.sleep(float(sys.argv[1])); print(sys.argv[2])"
+    with open(log, "a") as out:                                 # as a program that is killed now leaves it
+        fcntl.flock(out, fcntl.LOCK_EX)
+        left = subprocess.Popen([sys.executable, "-c", writes, "0.5", "left over"], stdout=out)
+    run_logged("again", [sys.executable, "-c", writes, "0", "again"], os.environ, log)
+    assert log.read_text() == "left over\nagain\n" and left.wait() == 0
 
 
 @pytest.mark.dist

@@ -10,8 +10,10 @@ import pytest
 import yaml
 
 from dedup import Options
+from dedup.files import sha256_file
 from dedup.match import COLUMNS, ERROR_COLUMNS, REASONS, Match, match_to_row, write_table
 from dedup.sheet import write_png
+from ssld.export.card import Card, write_card
 
 HOSTILE = 'images/<script>alert("x")&\'.png'
 
@@ -108,11 +110,10 @@ def write_student(folder):
     for name in ("student.pdparams", "inference.json"):
         (folder / name).write_bytes(b"12345")
     (folder / "transfer.yaml").write_text("# stem\nArch: {student: {name: X, lr_mult_list: [0.1, 0.25]}}\n")
-    card = {"backbone": "SmallResNet", "class_num": 2, "input": [3, 16, 16], "parameters": 4321,
-            "inference_difference": 1e-7,
-            "source": {"weights": "run/best"}, "accuracy": {"accuracy": {"top1": 0.625}, "images": 200},
-            "sha256": {"student.pdparams": "aa", "inference.json": "bb", "transfer.yaml": "cc"}}
-    (folder / "card.json").write_text(json.dumps(card))
+    sums = {name: sha256_file(folder / name) for name in ("student.pdparams", "inference.json", "transfer.yaml")}
+    write_card(folder, Card("9.9", "SmallResNet", {"name": "SmallResNet", "class_num": 2}, 2, 12, 4321, {"weights": "run/best"},
+                            sums, input=[3, 16, 16], images_compared=100, difference={"inference": 1e-7},
+                            same_top1={"inference": 1.0}, accuracy={"inference": {"accuracy": {"top1": 0.625}, "images": 200}}))
     return folder
 
 

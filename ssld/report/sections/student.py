@@ -12,22 +12,21 @@ def section(student: Student) -> Html:
 
 def _facts(student: Student) -> Html:
     card = student.card
-    accuracy = card.get("accuracy")
-    measured = "not measured"
-    if accuracy:
-        values = (f"{name.replace('top', 'top-')} {percent(value)}" for name, value in accuracy["accuracy"].items())
-        measured = f"{', '.join(values)} of {number(accuracy['images'])} images"
-    rows = [("backbone", f"{card['backbone']}, {number(card['class_num'])} classes"),
-            ("input", " × ".join(map(str, card["input"]))), ("parameters", number(card["parameters"])),
-            ("accuracy of the exported model", measured),
-            ("weights from", card["source"].get("weights", "unknown")),
-            ("difference to the network itself", f"{card['inference_difference']:.1e} of the largest logit")]
+    rows = [("backbone", f"{card.backbone}, {number(card.class_num)} classes"),
+            ("input", " × ".join(map(str, card.input or ["any"]))), ("parameters", number(card.parameters)),
+            ("weights from", card.source.get("weights", "unknown"))]
+    for model, measured in card.accuracy.items():
+        values = (f"{name.replace('top', 'top-')} {percent(value)}" for name, value in measured["accuracy"].items())
+        rows.append((f"accuracy of the exported model, {model}", f"{', '.join(values)} of {number(measured['images'])} images"))
+    for model, difference in card.difference.items():
+        rows.append((f"difference to the network itself, {model}", f"{difference:.1e} of the largest logit; the same class for "
+                     f"{percent(card.same_top1[model])} of {number(card.images_compared)} images"))
     return table(("what", "value"), rows, "The student", text_columns=2)
 
 
 def _files(student: Student) -> Html:
     rows = [(name, size((student.folder / name).stat().st_size), markup("<code>{}</code>", digest))
-            for name, digest in student.card["sha256"].items()]
+            for name, digest in student.card.sha256.items()]
     return table(("file", "size", "sha256"), rows, f"Files in {student.folder}", text_columns=3)
 
 

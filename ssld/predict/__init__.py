@@ -1,0 +1,1 @@
+"""What an exported network says about pictures: top classes by name, images per second."""

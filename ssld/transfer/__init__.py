@@ -1,0 +1,1 @@
+"""An exported student on another task: settings are searched, the best one is trained, measured and exported."""
