@@ -2,9 +2,9 @@
 
     python benchmarks/cifar10_held_out.py dataset/cifar10
 
-dataset/cifar10 holds CIFAR-10 as JPEG files with train_list.txt and val_list.txt. Written into its held_out/: lists of the first
-six classes (source_train_list.txt, source_val_list.txt) and of the last four with new numbers from 0, of which only the first
-images of each class are for training (target_train_list.txt, target_val_list.txt). Paths are relative to dataset/cifar10.
+dataset/cifar10 holds CIFAR-10 as JPEG files with train_list.txt and val_list.txt. Written into its held_out/: lists of the
+first six classes (source_train_list.txt, source_val_list.txt) and of the last four with new numbers from 0, of which only the
+first images of each class are for training (target_train_list.txt, target_val_list.txt). Paths are relative to dataset/cifar10.
 """
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import paddle.distributed as dist
 from .errors import InputError
 
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4             # of mallopt
+_VIEWS = "FLAGS_use_stride_kernel"
 _GLIBC_TRIM, _GLIBC_MMAPS, _INT_MAX = 128 << 10, 1 << 16, (1 << 31) - 1
 
 
@@ -40,6 +41,7 @@ def start(device: str = "auto") -> str:
         # what OMP_NUM_THREADS would do, without Paddle's warning about it
         paddle.base.core.set_num_threads(cpu_threads())
         keep_memory()
+        copy_slices()
     if world_size() > 1 and not dist.is_initialized():
         dist.init_parallel_env()
     return paddle.get_device()
@@ -56,6 +58,15 @@ def keep_memory(keep: bool = True) -> None:
         mallopt = ctypes.CDLL("libc.so.6").mallopt
         mallopt(_MMAP_MAX, 0 if keep else _GLIBC_MMAPS)
         mallopt(_TRIM_THRESHOLD, _INT_MAX if keep else _GLIBC_TRIM)
+
+
+def copy_slices(copy: bool = True) -> None:
+    """Let slices and transposed tensors be copies, or views of the tensor they come from, as Paddle has it by itself.
+
+    The operators behind a view read it in strides, and its gradient is a whole tensor of zeros with the slice in it: on a CPU
+    the step of a Swin Transformer takes twice as long with views (benchmarks/slices.py). Values are the same.
+    """
+    paddle.set_flags({_VIEWS: not copy})
 
 
 def cpu_threads() -> int:

@@ -5,6 +5,7 @@ import platform
 import subprocess
 import sys
 
+import numpy as np
 import paddle
 import pytest
 
@@ -69,3 +70,28 @@ faults(); given_back = faults(); keep_memory(); faults(); print(given_back, faul
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     given_back, kept = map(int, done.stdout.split()[-2:])
     assert kept * 20 < given_back
+
+
+def test_slices_are_copies_on_a_cpu_and_their_values_and_gradients_the_same():
+    def attends() -> list[np.ndarray]:
+        tokens = paddle.to_tensor(np.random.default_rng(0).normal(size=(3, 2, 5, 4)).astype(np.float32), stop_gradient=False)
+        query, key, value = tokens[0], tokens[1].transpose([0, 2, 1]), tokens[2]
+        assert key.is_contiguous() == copies
+        read = paddle.matmul(paddle.nn.functional.softmax(paddle.matmul(query, key)), value)
+        (read ** 2).sum().backward()
+        return [read.numpy(), tokens.grad.numpy()]
+
+    found = {}
+    try:
+        for copies in (False, True):
+            device.copy_slices(copies)
+            found[copies] = attends()
+    finally:
+        device.copy_slices(False)
+    for viewed, copied in zip(found[False], found[True]):
+        np.testing.assert_allclose(copied, viewed, rtol=1e-6, atol=1e-7)
+    device.start("cpu")
+    try:
+        assert paddle.ones([2, 3]).transpose([1, 0]).is_contiguous()
+    finally:
+        device.copy_slices(False)

@@ -2,7 +2,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import paddle
 from paddle import ParamAttr, Tensor, nn
@@ -10,11 +10,11 @@ from paddle.nn import functional as F
 
 from ..checks import positive_int
 from ..errors import InputError
+from ..models.maps import as_map, channels_of, grid_of
 from .base import METHODS, Method
 
 _LEVELS = ("pre_stage1", "pre_stage2", "pre_stage3", "pre_stage4", "pool")
 _POOLED_SIZES = (4, 2, 1)
-_EXTRA_TOKENS = 2               # class token and distillation token, which stand before the grid
 
 
 @METHODS.register
@@ -27,7 +27,7 @@ class ReviewKDLoss(Method):
         (MSE(O, F) + sum_k w_k MSE(pool_k(O), pool_k(F))) / (1 + sum_k w_k)
 
     pool_k the average pool to k x k, k in 4, 2, 1 as far as k < h, w_k = 1/2, 1/4, 1/8 in the order of those. A pooled
-    vector is a level of 1 x 1; tokens are laid out as the square grid that they come from. The blocks train along and are not
+    vector is a level of 1 x 1; tokens are laid out as the grid that they come from. The blocks train along and are not
     exported; for ResNet-152 -> ResNet-50 they hold 30.2 M parameters. Goes with `warmup_epochs: 1`, `warmup_by_epoch: true`.
 
     Args:
@@ -49,8 +49,10 @@ class ReviewKDLoss(Method):
                              f"{len(self.teacher_taps)}.")
 
     def attach(self, site):
-        student = [_channels(name, site.student[name]) for name in self.student_taps]
-        teacher = [_channels(name, site.teacher[name]) for name in self.teacher_taps]
+        student = [channels_of(site.student[name]) for name in self.student_taps]
+        teacher = [channels_of(site.teacher[name]) for name in self.teacher_taps]
+        self.student_grids = [_grid(name, site.student[name], site.size) for name in self.student_taps]
+        self.teacher_grids = [_grid(name, site.teacher[name], site.teacher_size) for name in self.teacher_taps]
         width, deepest = min(self.width, student[-1]), len(student) - 1
         self.blocks = nn.LayerList([FusionBlock(own, width, theirs, joins=level < deepest)
                                     for level, (own, theirs) in enumerate(zip(student, teacher))])
@@ -58,9 +60,11 @@ class ReviewKDLoss(Method):
     def forward(self, student, teacher, batch):
         loss, left = 0, None
         with paddle.amp.auto_cast(enable=False):                    # float32 also where the networks are not
-            for block, own, theirs in reversed(list(zip(self.blocks, self.student_taps, self.teacher_taps))):
-                target = _as_map(teacher.features[theirs].detach())
-                made, left = block(_as_map(student.features[own]), left, target.shape[-2:])
+            owns = _maps(student.features, self.student_taps, self.student_grids)
+            targets = _maps(teacher.features, self.teacher_taps, self.teacher_grids)
+            for block, own, target in reversed(list(zip(self.blocks, owns, targets))):
+                target = target.detach()
+                made, left = block(own, left, target.shape[-2:])
                 loss = loss + map_distance(made, target)
         return loss
 
@@ -109,22 +113,15 @@ def _names(option: str, taps) -> tuple[str, ...]:
     return tuple(taps)
 
 
-def _channels(name: str, shape: tuple[int, ...]) -> int:
-    """Channels of the map that `_as_map` makes of a feature."""
-    if len(shape) == 2 and shape[0] - math.isqrt(shape[0]) ** 2 > _EXTRA_TOKENS:
-        raise InputError(f"the {shape[0]} tokens of '{name}' are no square grid, not even with {_EXTRA_TOKENS} tokens before "
-                         "it. Name another feature in student_taps or teacher_taps.")
-    return shape[-1] if len(shape) == 2 else shape[0]
+def _grid(name: str, shape: tuple[int, ...], size: tuple[int, int]) -> tuple[int, int]:
+    """Height and width of a level; a vector is one pixel."""
+    return (1, 1) if len(shape) == 1 else grid_of(name, shape, size)
 
 
-def _as_map(features: Tensor) -> Tensor:
-    """float32 [B, C, H, W] of a map, of tokens [B, N, C] or of a vector [B, C]."""
-    features = features.astype("float32")
-    if features.ndim == 3:
-        side = math.isqrt(features.shape[1])
-        grid = features[:, features.shape[1] - side ** 2:].transpose([0, 2, 1])
-        return grid.reshape([grid.shape[0], grid.shape[1], side, side])
-    return features if features.ndim == 4 else features.unsqueeze([2, 3])
+def _maps(features: Mapping[str, Tensor], names: Sequence[str], grids: Sequence[tuple[int, int]]) -> list[Tensor]:
+    """float32 [B, C, H, W] of each level."""
+    found = (features[name].astype("float32") for name in names)
+    return [each.unsqueeze([2, 3]) if each.ndim == 2 else as_map(each, grid) for each, grid in zip(found, grids)]
 
 
 def _resized(features: Tensor, size: Sequence[int]) -> Tensor:

@@ -13,9 +13,11 @@ from paddle import nn
 from ..checks import below_one, one_of, positive_int
 from ..errors import InputError
 from .paddleclas_backbones import module_of
+from .vit_block import rates
 
 OPTION = "last_stage_shift"
 _MODULE = "swin_transformer"
+_DROP_PATH = "model_zoo.vision_transformer"
 _CHOICES = {"auto": "auto", "on": "on", True: "on", "off": "off", False: "off"}         # YAML reads on and off as truth values
 
 
@@ -25,16 +27,18 @@ def is_swin(builder: Callable) -> bool:
 
 
 def with_option(builder: Callable) -> Callable:
-    """The builder, which now takes last_stage_shift as well.
+    """The builder, which now takes last_stage_shift as well, and drop_path_rate where its name fixes one.
 
         auto    as the authors define it: no shift in a block whose map is no larger than a window; the default
         off     no shift in the last stage, whatever its map
         on      as PaddleClas has it, for weights that were trained with it
     """
     @functools.wraps(builder)
-    def build(last_stage_shift="auto", **options) -> nn.Layer:
+    def build(last_stage_shift="auto", drop_path_rate: float | None = None, **options) -> nn.Layer:
         choice = one_of(OPTION, last_stage_shift, _CHOICES)
         network = builder(**options)
+        if drop_path_rate is not None:
+            _set_drop_path(network, drop_path_rate)
         if choice == "off":
             for block in network.layers[-1].blocks:
                 block.shift_size = 0
@@ -44,6 +48,13 @@ def with_option(builder: Callable) -> Callable:
                     _follow_the_map(block)
         return network
     return build
+
+
+def _set_drop_path(network: nn.Layer, rate: float) -> None:
+    """Stochastic depth of the last block, from 0 at the first one."""
+    blocks = [block for stage in network.layers for block in stage.blocks]
+    for block, each in zip(blocks, rates(below_one("drop_path_rate", rate), len(blocks))):
+        block.drop_path = module_of(_DROP_PATH).DropPath(each) if each else nn.Identity()
 
 
 def _follow_the_map(block: nn.Layer) -> None:
@@ -85,7 +96,7 @@ def SmallSwin(class_num: int, img_size: int = 64, patch: int = 2, width: int = 3
     _check_shape(img_size, patch, width, depths, heads, window)
     return with_option(module_of(f"legendary_models.{_MODULE}").SwinTransformer)(
         last_stage_shift, class_num=class_num, img_size=img_size, patch_size=patch, embed_dim=width, depths=list(depths),
-        num_heads=list(heads), window_size=window, drop_path_rate=below_one("drop_path_rate", drop_path_rate))
+        num_heads=list(heads), window_size=window, drop_path_rate=drop_path_rate)
 
 
 def _check_shape(img_size: int, patch: int, width: int, depths: Sequence[int], heads: Sequence[int], window: int) -> None:

@@ -35,8 +35,8 @@ _RATE = "drop_path_rate"
 _networks = itertools.count()
 
 
-def build_network(name: str, class_num: int, where: str = "Arch", drop_path: float = 0.0, zero_init_last: bool = False,
-                  **options) -> nn.Layer:
+def build_network(name: str, class_num: int, where: str = "Arch", drop_path: float | None = None,
+                  zero_init_last: bool = False, **options) -> nn.Layer:
     """A new network with random weights.
 
     Args:
@@ -44,7 +44,7 @@ def build_network(name: str, class_num: int, where: str = "Arch", drop_path: flo
         class_num: width of the classifier.
         where: file and section, for error messages.
         drop_path: stochastic depth of the last block, from 0 at the first; `drop_path_rate` of backbones that have one, see
-            ssld.models.residual for ResNets.
+            ssld.models.residual for ResNets. None: as the backbone is defined, 0.2 for Swin-T.
         zero_init_last: each residual block begins as its shortcut; ResNets only, see ssld.models.residual.
         options: what the backbone's constructor takes besides.
 
@@ -53,9 +53,9 @@ def build_network(name: str, class_num: int, where: str = "Arch", drop_path: flo
     """
     builder = find_builder(name, class_num, where, **options)
     with located(where):
-        below_one("drop_path", drop_path)
+        below_one("drop_path", drop_path or 0.0)
         one_of("zero_init_last", zero_init_last, (True, False))
-    own = drop_path and _RATE in _options_of(builder)
+    own = drop_path is not None and _RATE in _options_of(builder)
     if own:
         options = {_RATE: drop_path, **options}
     # Some backbones name their parameters themselves, and Paddle refuses a second network of those names outside a

@@ -14,7 +14,7 @@ from .. import build, device
 from ..build_stored import check_stored_teacher
 from ..build_teacher import check_teacher
 from ..config import Config, flat
-from ..cost import describe
+from ..describe.announcement import announcement
 from ..errors import InputError
 from ..models.weights import load_weights
 from ..students import one_student, students_of
@@ -167,7 +167,7 @@ def _announce(config: Config, trainer: Trainer) -> None:
     mismatch = trainer.schedule.mismatch(sampler.global_batch * trainer.settings.update_freq)
     if mismatch:
         print(f"warning: {config.where('Optimizer', 'lr')}: {mismatch}", file=sys.stderr)
-    for line in describe(trainer.model):
+    for line in announcement(trainer.model):
         print(line, flush=True)
 
 

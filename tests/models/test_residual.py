@@ -108,7 +108,7 @@ def test_a_network_with_a_rate_of_its_own_is_given_it():
 @pytest.mark.parametrize("name, options, message", [
     ("MobileNetV3_small_x0_35", {"drop_path": 0.1}, "know the residual blocks of ResNet and SmallResNet, not of MobileNetV3"),
     ("DeiT_tiny_patch16_224", {"zero_init_last": True, "img_size": 32}, "not of VisionTransformer"),
-    ("SwinTransformer_tiny_patch4_window7_224", {"drop_path": 0.1}, "'drop_path_rate' is part of what this name stands for"),
+    ("SwinTransformerV2_tiny_patch4_window8_256", {"drop_path": 0.1}, "'drop_path_rate' is part of what this name stands for"),
     ("SmallResNet", {"drop_path": 1.0}, r"drop_path must lie in \[0, 1\)"), ("SmallResNet", {"drop_path": "x"}, "drop_path"),
     ("SmallResNet", {"zero_init_last": "yes"}, "zero_init_last")])
 def test_what_cannot_be_done_is_refused_with_the_place(name, options, message):

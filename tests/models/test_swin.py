@@ -42,6 +42,27 @@ def test_the_size_of_the_images_decides_not_the_one_that_it_was_built_for():
         np.testing.assert_array_equal(*answers)
 
 
+def depths(network) -> list[float]:
+    """Stochastic depth of each block."""
+    return [getattr(block.drop_path, "drop_prob", 0.0) for stage in network.layers for block in stage.blocks]
+
+
+def test_stochastic_depth_rises_from_block_to_block_to_what_is_asked_for():
+    np.testing.assert_allclose(depths(small(drop_path_rate=0.7)), np.linspace(0, 0.7, 8))
+    np.testing.assert_allclose(depths(small(drop_path=0.7)), np.linspace(0, 0.7, 8))
+    assert not any(depths(small()))
+    with pytest.raises(InputError, match="drop_path_rate"):
+        small(drop_path_rate=1.0)
+
+
+@pytest.mark.slow
+def test_a_published_network_takes_another_stochastic_depth_than_its_own():
+    name = "SwinTransformer_tiny_patch4_window7_224"
+    with paddle.LazyGuard():
+        for options, expected in (({}, 0.2), ({"drop_path": 0.05}, 0.05), ({"drop_path": 0.0}, 0.0)):
+            np.testing.assert_allclose(depths(build_network(name, 4, **options)), np.linspace(0, expected, 12))
+
+
 @pytest.mark.slow
 def test_paddleclas_swin_of_full_size_has_the_option():
     assert shifts(build_network("SwinTransformer_tiny_patch4_window7_224", 4)) == [[0, 3], [0, 3], [0, 3, 0, 3, 0, 3], [0, 0]]

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
-import numpy as np
 import paddle
 import pytest
 
-from ssld.cost import describe, total_cost
+from ssld.describe.announcement import announcement, total_cost
+from ssld.describe.count import parameter_count
 from ssld.distiller import Distiller, Term
 from ssld.methods.base import Cost, Method
 from ssld.methods.ce import CELoss
@@ -14,7 +14,11 @@ from ssld.teachers.live import LiveTeacher
 
 
 class Costly(Method):
-    """Two components."""
+    """Two components, and a layer of 2 MiB."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = paddle.nn.Linear(1024, 512, bias_attr=False)
 
     def cost(self):
         return {"first": Cost(1_500_000, 2_000_000_000), "second": Cost(500_000, 0)}
@@ -28,17 +32,17 @@ def student():
 
 def test_components_their_sum_and_the_teachers_memory_are_stated(student):
     teacher = SmallResNet(4, width=8)
-    lines = describe(Distiller(student, LiveTeacher(EagerEngine(teacher)), [Term(Costly()), Term(CELoss())]))
-    assert lines[0] == ("Costly adds in training: 2.00 M parameters, 2.000 G multiply-adds per image; 8.0 MB of weights, as "
+    lines = announcement(Distiller(student, LiveTeacher(EagerEngine(teacher)), [Term(Costly()), Term(CELoss())]))
+    assert lines[0] == ("Costly adds in training: 2.00 M parameters, 2.000 G multiply-adds per image; 2.0 MiB of weights, as "
                         "much of gradients and for each average that the optimizer keeps")
     assert lines[1:3] == ["  first: 1.50 M parameters, 2.000 G multiply-adds per image",
                           "  second: 0.50 M parameters, 0.000 G multiply-adds per image"]
-    count = sum(np.prod(parameter.shape) for parameter in teacher.parameters())
-    assert lines[3] == f"teacher: {count / 1e6:.2f} M parameters, {4 * count / 1e6:,.1f} MB, in memory once"
+    kept = sum(tensor.numpy().nbytes for tensor in teacher.state_dict().values())
+    assert lines[3] == f"teacher: {parameter_count(teacher) / 1e6:.2f} M parameters, {kept / 2 ** 20:.1f} MiB, in memory once"
 
 
 def test_a_run_without_such_methods_says_nothing(student):
-    assert describe(Distiller(student, None, [Term(CELoss())])) == []
+    assert announcement(Distiller(student, None, [Term(CELoss())])) == []
 
 
 def test_costs_add_up():
