@@ -18,5 +18,5 @@ def need_packages(name: str) -> None:
     """
     missing = [package for package in one_of("also", name, ALSO) if importlib.util.find_spec(package) is None]
     if missing:
-        raise InputError(f"--also {name} needs packages that are not installed: {', '.join(missing)}. Install them: pip "
+        raise InputError(f"the format {name} needs packages that are not installed: {', '.join(missing)}. Install them: pip "
                          "install 'ssld[export]'")

@@ -76,5 +76,5 @@ def transfer_yaml(network: nn.Layer, arch: Mapping, weights: Path, use: str = "c
     groups = "".join(f"#   {value:<5} {' '.join(prefixes)}\n" for value, prefixes in zip(values, stages.groups))
     return (f"# Fine-tuning the distilled {arch['name']}: the learning rate of each stage is multiplied by\n{groups}"
             f"#   1     everything else, the classifier ({stages.classifier}) included\n"
-            f"# {remark}. Set class_num to your task's and retune l2 for it.\n"
+            f"# {remark}. Set class_num to your task's, with new_classifier: true, and retune l2 for it.\n"
             + yaml.safe_dump(content, sort_keys=False, default_flow_style=None, width=100))

@@ -210,7 +210,7 @@ def test_an_unknown_format_is_refused_with_the_nearest(student, images, tmp_path
 def test_a_missing_package_is_said_before_anything_is_written(student, images, tmp_path, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     for name in ("onnx", "safetensors", "int8"):
-        with pytest.raises(InputError, match=rf"--also {name} needs packages that are not installed: .*'ssld\[export\]'"):
+        with pytest.raises(InputError, match=rf"the format {name} needs packages that are not installed: .*'ssld\[export\]'"):
             export_student(student, tmp_path / "out", images, also=[name])
     assert not (tmp_path / "out").exists()
 
