@@ -56,7 +56,8 @@ class DeiTConvStem(nn.Layer):
         check_size(self, image)
         x = self.patch_embed(image).flatten(2).transpose([0, 2, 1])
         mean = x.mean(1, keepdim=True)
-        x = paddle.concat([self.cls_token.astype(x.dtype).expand_as(mean), mean, x], axis=1) + self.pos_embed
+        # a sum and not expand_as, which does not go to ONNX
+        x = paddle.concat([self.cls_token.astype(x.dtype) + paddle.zeros_like(mean), mean, x], axis=1) + self.pos_embed
         for block in self.blocks:
             x = block(x)
         x = self.norm(x)

@@ -66,7 +66,7 @@ def test_no_operator_of_a_network_that_converts_is_called_unknown(name, network_
 @pytest.mark.parametrize("name, size, options", [
     ("ResNet18_vd", 64, {}), ("MobileNetV2_x0_25", 64, {}), ("PPLCNet_x0_25", 64, {}), ("PPHGNetV2_B0", 64, {}),
     ("FBNetC", 64, {}), ("EfficientNetV2_B0", 64, {}), ("SReT_LT", 64, {"img_size": 64}), ("SmallSwin", 64, {"img_size": 64}),
-    ("DeiT_tiny_patch16_224", 224, {}), ("Mixer_S_16", 224, {}),
+    ("DeiT_tiny_patch16_224", 224, {}), ("Mixer_S_16", 224, {}), ("DeiT_tiny_conv_stem", 64, {"img_size": 64}),
     ("Res2Net50_vd_26w_4s", 64, {}), ("ConvNeXt_tiny", 64, {})])
 def test_the_students_of_the_shipped_recipes_convert(name, size, options, network_of, tmp_path):
     image = np.random.default_rng(0).standard_normal((2, 3, size, size)).astype(np.float32)
