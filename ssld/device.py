@@ -64,8 +64,8 @@ def copy_slices(copy: bool = True) -> None:
     """Let slices and transposed tensors be copies, or views of the tensor they come from, as Paddle has it by itself.
 
     The operators behind a view read it in strides, and its gradient is a whole tensor of zeros with the slice in it: on a CPU
-    the step of a Swin Transformer takes twice as long with views (benchmarks/slices.py). Values are the same. Code that writes
-    into a tensor through a view of it, as safetensors.paddle does when it reads, needs views.
+    the step of a Swin Transformer takes twice as long with views (benchmarks/slices.py). Values are the same. What looks at
+    a tensor as another type by a view, as safetensors.paddle does when it reads, is refused by Paddle then.
     """
     paddle.set_flags({_VIEWS: not copy})
 
